@@ -1,0 +1,41 @@
+/*
+ * Collector: uploads in, records out. Adds its routes to an HTTP server and publishes to a log.
+ *
+ * One upload: HTTP body (charged) → codec thread: inflate, decode, normalise, encode → loop: stamp
+ * (source, seq, low), publish → answer 200 when the log has acknowledged. A publish that fails is
+ * sent again, unchanged, until publish_timeout; then 503 with Retry-After.
+ */
+#ifndef HEARTH_COLLECTOR_COLLECTOR_H
+#define HEARTH_COLLECTOR_COLLECTOR_H
+
+#include "base/options.h"
+#include "log/log.h"
+#include "net/http.h"
+
+#define COLLECTOR_OPTIONS(X)                                                                       \
+    X(SIZE, body_max, "32MiB", 1024, INT64_C(1) << 32, NULL, "largest body of an upload, as sent") \
+    X(SIZE, inflated_max, "64MiB", 1024, INT64_C(1) << 32, NULL, "largest profile after inflating")\
+    X(INT, samples_max, "1000000", 1, 100000000, NULL, "most samples of one profile")              \
+    X(INT, depth_max, "4096", 1, 1000000, NULL, "deepest stack, in frames")                        \
+    X(SIZE, body_budget, "64MiB", 1024, INT64_C(1) << 40, NULL, "memory of all bodies together")   \
+    X(INT, codec_threads, "1", 1, 64, NULL, "threads that decode uploads")                         \
+    X(DURATION, future_max, "10m", 0, INT64_MAX, NULL, "refuse profiles that end later than this from now") \
+    X(DURATION, publish_timeout, "30s", 100, 3600000, NULL, "answer 503 when the log has not acknowledged by then") \
+    X(LIST, series_tags, "region,zone,cluster,namespace", 0, 0, NULL, "tags that make a series, besides env and version") \
+    X(INT, spread, "1", 1, 16, NULL, "partitions that one service is spread over")                 \
+    X(INT, series_max, "5000", 1, 1000000, NULL, "distinct series of a service; what exceeds it goes to __other__")
+
+struct collector_options {
+    COLLECTOR_OPTIONS(OPTION_FIELD)
+};
+extern const struct option_row collector_option_rows[];
+
+struct collector;
+
+struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struct log_producer *log,
+                                const struct collector_options *o);
+bool collector_ready(const struct collector *c, struct buf *why);
+/* After the HTTP server has closed: waits for uploads in work, then closed, once; frees. */
+void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx);
+
+#endif

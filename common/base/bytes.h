@@ -1,0 +1,67 @@
+/*
+ * Bytes: a borrowed view (struct bytes, by value) and an owned, growing buffer (struct buf).
+ *
+ * A view is valid as long as its owner says, by convention during the call. A zeroed buf is empty
+ * and valid; its memory doubles as it grows and aborts when the machine has none: whoever appends
+ * bytes whose number the network chooses checks a cap first. No locks; one thread at a time.
+ */
+#ifndef HEARTH_BASE_BYTES_H
+#define HEARTH_BASE_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct bytes {
+    const uint8_t *data;
+    size_t len;
+};
+
+#define BYTES_LIT(s) ((struct bytes){(const uint8_t *)(s), sizeof(s) - 1})
+
+static inline struct bytes bytes_of(const void *data, size_t len)
+{
+    return (struct bytes){data, len};
+}
+
+static inline struct bytes bytes_str(const char *s)
+{
+    return (struct bytes){(const uint8_t *)s, s ? strlen(s) : 0};
+}
+
+static inline bool bytes_equal(struct bytes a, struct bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* Lexicographic order of unsigned bytes; a prefix comes first. */
+int bytes_cmp(struct bytes a, struct bytes b);
+bool bytes_starts(struct bytes s, struct bytes prefix);
+
+struct buf {
+    uint8_t *data;
+    size_t len, cap;
+};
+
+void buf_deinit(struct buf *b);                 /* frees and zeroes: the buf can be used again */
+void buf_reserve(struct buf *b, size_t more);   /* makes room for more bytes after len */
+int buf_try_reserve(struct buf *b, size_t more); /* the same; -ENOMEM instead of abort */
+void buf_append(struct buf *b, const void *data, size_t len);
+void buf_append_bytes(struct buf *b, struct bytes s);
+void buf_append_str(struct buf *b, const char *s);
+void buf_append_u8(struct buf *b, uint8_t c);
+void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *buf_cstr(struct buf *b);            /* NUL behind the bytes; valid until the next change */
+
+static inline void buf_reset(struct buf *b)     /* empties, keeps the memory */
+{
+    b->len = 0;
+}
+
+static inline struct bytes buf_bytes(const struct buf *b)
+{
+    return (struct bytes){b->data, b->len};
+}
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Daemon: what every long-running program does around its loop. Options (file, environment, flags,
+ * --check-config, --options, --metrics, --version), log, allocator, SIGTERM/SIGINT → drain once,
+ * admin listener with /healthz, /readyz, /metrics.
+ */
+#ifndef HEARTH_NET_DAEMON_H
+#define HEARTH_NET_DAEMON_H
+
+#include "base/options.h"
+#include "net/http.h"
+
+#define DAEMON_OPTIONS(X)                                                                          \
+    X(STRING, config, NULL, 0, 0, NULL, "YAML file with options")                                  \
+    X(ENUM, log_level, "info", 0, 0, "debug|info|warn|error", "least severe event that is logged") \
+    X(ENUM, log_format, "logfmt", 0, 0, "logfmt|json", "form of the log lines on stderr")          \
+    X(DURATION, drain_timeout, "10s", 0, 3600000, NULL, "longest wait for a clean stop")
+
+struct daemon_options {
+    DAEMON_OPTIONS(OPTION_FIELD)
+};
+extern const struct option_row daemon_option_rows[];
+
+struct daemon;
+
+/*
+ * Loads the options that were bound to o, after binding its own. Returns 0 to go on; 1: done, exit
+ * with *ret_exit (help, --check-config, errors printed). argv keeps positional arguments only.
+ */
+int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
+                        char **argv, int *ret_exit);
+
+/* on_stop: begin to drain; call daemon_exit when done. It is called once, on the loop's thread. */
+struct daemon *daemon_new(uv_loop_t *loop, const char *program, const struct daemon_options *o,
+                          void (*on_stop)(void *ctx), void *ctx);
+/* ready: answers /readyz; fills why (a short text) when not. admin may be NULL or "off". */
+int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx, struct buf *why),
+                 void *ctx, struct failure *f);
+/* Runs the loop until daemon_exit; returns the exit status. */
+int daemon_run(struct daemon *d);
+void daemon_exit(struct daemon *d, int status);
+void daemon_free(struct daemon *d);
+
+#endif

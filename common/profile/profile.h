@@ -1,0 +1,88 @@
+/*
+ * Profile: samples = (stack, label set) with one signed value per sample type.
+ *
+ * The one shape between the formats and everything else. Readers (formats/pprof.h, wire/record.h)
+ * *add* to a profile: reading many into one is merging them. Rows with equal stack and equal
+ * identity labels are summed. Symbols and stacks are borrowed, so that they may be one upload's
+ * own, or a service's that lives for days.
+ *
+ * Sums saturate at the ends of int64_t and are counted in `saturated`. One thread owns a profile.
+ */
+#ifndef HEARTH_PROFILE_PROFILE_H
+#define HEARTH_PROFILE_PROFILE_H
+
+#include "profile/stacks.h"
+#include "profile/symbols.h"
+
+enum { PROFILE_TYPES_MAX = 64 };
+
+/* A sample label: string value, or number with a unit. String ids of profile->symbols. */
+struct label {
+    uint32_t key;
+    uint32_t str;               /* 0: numeric */
+    int64_t num;
+    uint32_t unit;
+};
+
+struct sample_type {
+    uint32_t name, unit;        /* string ids: "cpu", "nanoseconds" */
+};
+
+struct profile {
+    struct symbols *symbols;    /* borrowed */
+    struct stacks *stacks;      /* borrowed; only this profile's rows use its stack ids */
+
+    uint32_t n_types;
+    struct sample_type types[PROFILE_TYPES_MAX];
+    struct sample_type period_type;
+    int64_t period;
+    int64_t time_ns;            /* 0: unknown */
+    int64_t duration_ns;        /* 0: unknown */
+    uint32_t default_type;      /* string id of the default sample type's name, or 0 */
+
+    uint32_t n_rows;
+    uint32_t *row_stack;        /* [n_rows] */
+    uint32_t *row_labels;       /* [n_rows] label set id; 0: none */
+    int64_t *values[PROFILE_TYPES_MAX];     /* [n_types][n_rows] */
+
+    uint64_t saturated;         /* additions that hit the end of int64_t */
+    struct profile_index *index;            /* private: (stack, labels) → row, label sets */
+};
+
+void profile_init(struct profile *p, struct symbols *symbols, struct stacks *stacks);
+void profile_deinit(struct profile *p);
+/* Forgets types, rows and label sets, keeps memory. Symbols and stacks are the caller's to reset. */
+void profile_reset(struct profile *p);
+
+/* Declares the types of what is added next. An empty profile takes them; a profile that has types
+ * accepts the same list only. 0 or PROFILE_E_TYPES. */
+enum { PROFILE_E_TYPES = 1 };
+int profile_set_types(struct profile *p, const struct sample_type *types, uint32_t n);
+
+/* The id of a set of labels (sorted and deduplicated here; labels is scratch). n = 0 gives 0. */
+uint32_t profile_labels(struct profile *p, struct label *labels, size_t n);
+/* The labels of a set, sorted by (key, str, num) text order independent of ids' values. */
+const struct label *profile_label_set(const struct profile *p, uint32_t id, size_t *ret_n);
+uint32_t profile_n_label_sets(const struct profile *p);     /* set 0 (empty) included */
+
+/* Adds values[0..n_types) to the row of (stack, labels). */
+void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values);
+
+/* Sum of one type over all rows, saturating. */
+int64_t profile_total(const struct profile *p, uint32_t type);
+/* Σ values of one type per stack id, label sets folded: out[stacks_count()], zeroed here. */
+void profile_by_stack(const struct profile *p, uint32_t type, int64_t *out);
+
+/* a + b; on overflow the end of the range, and ++*saturated. */
+static inline int64_t add_saturating(int64_t a, int64_t b, uint64_t *saturated)
+{
+    int64_t r;
+
+    if (__builtin_add_overflow(a, b, &r)) {
+        ++*saturated;
+        return a < 0 ? INT64_MIN : INT64_MAX;
+    }
+    return r;
+}
+
+#endif

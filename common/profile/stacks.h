@@ -1,0 +1,42 @@
+/*
+ * Stacks: every distinct call stack of a series once, under a dense id, as a tree of nodes
+ * (parent, frame). A whole stack is hashed once (multilinear, with secret multipliers) and probed;
+ * only a stack never seen walks the tree.
+ *
+ * Node 0 is the root; a parent's node id is always smaller than its children's. Stack ids count
+ * from 0 in order of first appearance. One thread owns the table.
+ */
+#ifndef HEARTH_PROFILE_STACKS_H
+#define HEARTH_PROFILE_STACKS_H
+
+#include "base/bytes.h"
+
+enum { STACK_NONE = UINT32_MAX };
+
+struct stack_node {
+    uint32_t parent, frame;
+};
+
+struct stacks;
+
+struct stacks *stacks_new(void);
+void stacks_free(struct stacks *st);
+void stacks_reset(struct stacks *st);       /* forgets all, keeps the memory */
+
+/* The id of the stack of n frames, leaf first (n may be 0: the root's own stack). */
+uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n);
+
+/* The same by steps, root first, for input that is a tree already: the child node of parent under
+ * frame, made if new; then the stack that ends at a node. */
+uint32_t stacks_child(struct stacks *st, uint32_t parent, uint32_t frame);
+uint32_t stacks_at(struct stacks *st, uint32_t node);
+
+uint32_t stacks_count(const struct stacks *st);
+uint32_t stacks_n_nodes(const struct stacks *st);
+const struct stack_node *stacks_nodes(const struct stacks *st);     /* [0]: {0, 0} */
+uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);      /* its leaf node */
+/* Writes the frames of a stack, leaf first; returns their number (at most max are written). */
+size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, size_t max);
+size_t stacks_bytes(const struct stacks *st);
+
+#endif

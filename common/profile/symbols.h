@@ -1,0 +1,74 @@
+/*
+ * Symbols: strings → functions → frames, each interned once under a dense 32-bit id.
+ *
+ * Id 0 is "none": the empty string, no function, no mapping, the root frame. Ids only grow, and an
+ * entry never changes, so a chunk [first, n) of any table can be written once and never again
+ * (wire/symchunk.h). A table is shared by all series of a service; one thread owns it.
+ *
+ * A frame is what a flame graph shows as one box: (function, line), or, when unsymbolised,
+ * (mapping, address). Its content hash (XXH3-64 over its full text, the same in every process and
+ * for ever) orders siblings in stored trees; equal hashes are told apart by comparing content.
+ */
+#ifndef HEARTH_PROFILE_SYMBOLS_H
+#define HEARTH_PROFILE_SYMBOLS_H
+
+#include "base/bytes.h"
+
+struct function {
+    uint32_t name, system_name, file;   /* string ids; system_name 0 when it equals name */
+    int64_t start_line;
+};
+
+struct mapping {
+    uint32_t file, build_id;            /* string ids */
+};
+
+struct frame {
+    uint32_t function;                  /* 0: unsymbolised */
+    uint32_t mapping;                   /* 0 for a symbolised frame */
+    uint64_t line_or_address;           /* line, or address relative to the mapping */
+};
+
+struct symbols;
+
+struct symbols *symbols_new(void);
+void symbols_free(struct symbols *s);       /* NULL is fine */
+void symbols_reset(struct symbols *s);      /* forgets all, keeps the memory for the next round */
+
+/* Each returns the id, new or known. The bytes are copied. */
+uint32_t symbols_string(struct symbols *s, struct bytes text);
+uint32_t symbols_function(struct symbols *s, const struct function *f);
+uint32_t symbols_mapping(struct symbols *s, const struct mapping *m);
+uint32_t symbols_frame(struct symbols *s, const struct frame *f);
+
+/* Reading. Ids must be below the counts (asserted). The views live as long as the table is not reset. */
+uint32_t symbols_n_strings(const struct symbols *s);
+uint32_t symbols_n_functions(const struct symbols *s);
+uint32_t symbols_n_mappings(const struct symbols *s);
+uint32_t symbols_n_frames(const struct symbols *s);
+struct bytes symbols_text(const struct symbols *s, uint32_t string);
+const struct function *symbols_get_function(const struct symbols *s, uint32_t id);
+const struct mapping *symbols_get_mapping(const struct symbols *s, uint32_t id);
+const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id);
+const uint64_t *symbols_frame_hashes(const struct symbols *s);  /* by frame id; [0] is 0 */
+
+/* The one order of frames everywhere: by content hash, then by content. <0, 0 (same), >0. */
+int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b);
+
+/* What a person reads: the function's name, or "module+0xaddr" (module: base name of the mapping's
+ * file, else its build id, else "??"). Appends to out. */
+void symbols_frame_name(const struct symbols *s, uint32_t frame, struct buf *out);
+/* File of the frame's function, or of its mapping. */
+struct bytes symbols_frame_file(const struct symbols *s, uint32_t frame);
+
+/*
+ * Interns everything in `from` into s and fills ret_frames[symbols_n_frames(from)] with the frame's
+ * id in s. Content is the same, so a sorted tree stays sorted under the map. Starts at first_frame
+ * (frames below it are not touched): a grown table is remapped by its new part only.
+ */
+void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first_frame,
+                   uint32_t *ret_frames);
+
+size_t symbols_bytes(const struct symbols *s);      /* memory in use */
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * Tree: the merged stacks of an aggregate as sorted preorder columns.
+ *
+ * Node 0 is the root (depth 0, frame 0, self = samples without a stack). The others follow in
+ * preorder with depth ≥ 1; siblings rise strictly in the order of symbols_frame_cmp. In this form
+ * two trees merge like two sorted lists, with no hashing and no pointers, whatever table their
+ * frame ids come from, as long as all are given in (or remapped to) one table.
+ *
+ * Canonical: every leaf but the root has a nonzero self in some column. tree_zip and
+ * tree_of_stacks make canonical trees, so equal content is equal columns.
+ * A tree has one value column, or two when it is a difference: column 0 is a, column 1 is b.
+ */
+#ifndef HEARTH_PROFILE_TREE_H
+#define HEARTH_PROFILE_TREE_H
+
+#include "profile/stacks.h"
+#include "profile/symbols.h"
+
+enum { TREE_COLUMNS_MAX = 2 };
+
+struct tree {
+    uint32_t n;                         /* nodes, the root included; 0: never filled */
+    uint32_t n_columns;
+    size_t cap;
+    uint32_t *depth;
+    uint32_t *frame;
+    int64_t *self[TREE_COLUMNS_MAX];
+    uint64_t saturated;                 /* additions that hit the end of int64_t */
+};
+
+/* A zeroed tree is valid and empty. */
+void tree_deinit(struct tree *t);
+
+/* The tree of values[stack] (one per stack id of st). Replaces out. */
+void tree_of_stacks(struct tree *out, const struct stacks *st, const struct symbols *sym,
+                    const int64_t *values, uint32_t n_stacks);
+
+/*
+ * k-way merge. Input i (one-column) is added to column column_of[i] of out (NULL: all to 0), out has
+ * n_columns. All frame ids are of sym. out must not be an input. k = 0 gives the bare root.
+ */
+void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in,
+              const uint8_t *column_of, size_t k, const struct symbols *sym);
+/* a − b, column 0 of each: windows are additive. */
+void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
+                   const struct symbols *sym);
+/* Replaces every frame id by map[id], in place (symbols_merge made the map). */
+void tree_remap(struct tree *t, const uint32_t *map);
+
+/* total[i] = self of i and all below it, per column; one reverse sweep. total has t->n entries. */
+void tree_totals(const struct tree *t, uint32_t column, int64_t *total);
+
+/* Per-function sums, for tables: self by leaf, total once per stack however often it recurs. Arrays
+ * are indexed by frame id … grouped by the caller's key: group[frame] → index below n_groups. */
+void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group, uint32_t n_groups,
+                   int64_t *self, int64_t *total);
+
+/*
+ * What a screen shows: at most max_nodes nodes, those with the greatest weight |total| (of a
+ * difference: the greater of |a|, |b|, and |b − a|). A parent's hidden children become one child
+ * with frame TREE_OTHER, last among its siblings, with their exact summed total as self.
+ * Returns the number of hidden nodes. out must not be t.
+ */
+enum { TREE_OTHER = UINT32_MAX };
+uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes);
+
+/* Columns pops | frame | self as varints (self zigzag), uncompressed; wire/aggregate.h wraps them.
+ * One column only. Decode checks everything (depth steps, frame < n_frames, order is the writer's
+ * word) and returns 0 or -EBADMSG. */
+void tree_encode(const struct tree *t, struct buf *out);
+int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames);
+
+#endif
