@@ -1,0 +1,114 @@
+"""Real agents' uploads: recordings replayed byte for byte, and a real SDK that pushes unmodified."""
+import glob
+import json
+import os
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import cluster
+
+RANGE = {"from": "0", "until": "now"}
+AGENT = os.path.join(cluster.ROOT, "build/tools/agent-go")
+
+
+def replay(port, path):
+    """Sends a recorded request exactly as it was sent; the status of the answer."""
+    with open(path, "rb") as f:
+        raw = f.read()
+    with socket.create_connection(("127.0.0.1", port), 30) as s:
+        s.sendall(raw)
+        s.settimeout(30)
+        head = b""
+        while b"\r\n" not in head:
+            more = s.recv(4096)
+            if not more:
+                break
+            head += more
+    return int(head.split()[1])
+
+
+class Agents:
+    @classmethod
+    def setUpClass(cls):
+        cls.system = cls.make()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.system.close()
+
+    def types(self, service):
+        try:
+            listed = self.system.api("types", service=service)["types"]
+        except cluster.Refused:
+            return []
+        return [t["name"] if isinstance(t, dict) else t for t in listed]
+
+    def top(self, service, type_, **params):
+        return self.system.api("top", service=service, type=type_, limit=100000, **RANGE, **params)["functions"]
+
+    def test_recordings_are_accepted_and_totals_match(self):
+        requests = sorted(glob.glob(cluster.OWN_DATA + "/agents/*/request*.http"))
+        self.assertEqual(len(requests), 7)
+        wanted = []
+        for path in requests:
+            self.assertEqual(replay(self.system.push_port, path), 200, path)
+            with open(path.replace("request", "expected").replace(".http", ".json")) as f:
+                wanted.append((path, json.load(f)))
+        for path, expected in wanted:
+            with self.subTest(path=os.path.relpath(path, cluster.OWN_DATA)):
+                self.check(expected)
+
+    def check(self, expected):
+        service = expected["service"]
+        for profile in expected["profiles"]:
+            for sample_type in profile["sample_types"]:
+                name = (sample_type["type"], sample_type["unit"])
+
+                def found():
+                    totals = [self.total(service, t, expected) for t in self.types(service)
+                              if tuple(t.split(":")[1:3]) == name]
+                    return sample_type["total"] in totals
+                cluster.until(found, 30, f"{service} {name} with total {sample_type['total']}")
+
+    def total(self, service, type_, expected):
+        match = '{env="%s",version="%s"}' % (expected["env"], expected["version"])
+        total = self.system.api("flamegraph", service=service, type=type_, match=match, max_nodes=64,
+                                **RANGE)["total"]
+        return total[0] if isinstance(total, list) else total
+
+    def test_a_real_sdk_pushes_and_its_hot_function_is_on_top(self):
+        if not os.path.exists(AGENT):
+            self.skipTest("./dev setup test builds the agent's service")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("HEARTH_", "PYROSCOPE_"))}
+        subprocess.run([AGENT, f"http://127.0.0.1:{self.system.push_port}", "7", "5"], env=env, check=True,
+                       timeout=60, capture_output=True)
+        cpu = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+        cluster.until(lambda: cpu in self.types("agent-go"), 30, "CPU profiles of agent-go")
+        top = sorted(self.top("agent-go", cpu, match='{env="test",version="7"}'), key=lambda f: -f["self"])
+        self.assertEqual(top[0]["name"], "main.hotA")
+        self_of = {f["name"]: f["self"] for f in top}
+        share = self_of["main.hotA"] / (self_of["main.hotA"] + self_of["main.hotB"])
+        self.assertGreater(share, 0.55)
+        self.assertLess(share, 0.85)
+        parts = {tuple(t.split(":")[1:3]) for t in self.types("agent-go")}
+        for wanted in [("alloc_space", "bytes"), ("inuse_space", "bytes"), ("goroutine", "count")]:
+            self.assertIn(wanted, parts)
+
+
+class StandaloneAgents(Agents, unittest.TestCase):
+    @staticmethod
+    def make():
+        return cluster.Standalone()
+
+
+class ClusterAgents(Agents, unittest.TestCase):
+    @staticmethod
+    def make():
+        return cluster.Cluster(topic_prefix="agents")
+
+
+if __name__ == "__main__":
+    unittest.main()
