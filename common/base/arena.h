@@ -12,9 +12,11 @@ struct arena_chunk;
 
 struct arena {
     struct arena_chunk *chunks; /* newest first; the bump pointer is in the newest */
+    struct arena_chunk *spare;  /* empty, kept by a reset for the next round */
     size_t chunk_bytes;         /* size of an ordinary chunk */
     size_t used_bytes;          /* handed out since the last reset */
     size_t high_bytes;          /* decaying high-water mark of used_bytes */
+    size_t reserved_bytes;      /* held from the allocator */
 };
 
 void arena_init(struct arena *a, size_t chunk_bytes);

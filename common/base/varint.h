@@ -13,7 +13,7 @@ struct cursor {
 
 static inline struct cursor cursor_of(struct bytes s)
 {
-    return (struct cursor){s.data, s.data + s.len};
+    return (struct cursor){s.data, s.data ? s.data + s.len : NULL};
 }
 
 static inline size_t cursor_left(const struct cursor *c)

@@ -20,8 +20,15 @@ char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), retur
 #define XGROW(ptr, cap, want) ((ptr) = xgrow((ptr), &(cap), (want), sizeof *(ptr)))
 void *xgrow(void *p, size_t *cap, size_t want, size_t size) __attribute__((returns_nonnull));
 
-/* Sets glibc's mmap and trim thresholds once at program start: fresh dictionaries otherwise fault
- * their pages again and again (docs/performance.md). arenas: 0 leaves the count alone. */
+/* The way all of these end when there is no memory: a line on stderr, abort. */
+void xalloc_failed(size_t n) __attribute__((noreturn));
+
+/*
+ * Sets glibc's mmap and trim thresholds at program start, before threads: fresh dictionaries
+ * otherwise fault their pages again and again. arenas 0: leaves their number alone and keeps freed
+ * memory for the next window (the aggregator, query). arenas > 0: at most that many, and freed
+ * memory goes back to the machine beyond a few MiB (the collector, which promises a small RSS).
+ */
 void xalloc_tune(int arenas);
 
 #endif
