@@ -28,7 +28,7 @@ struct log_field {
 #define F_INT(k, n)   ((struct log_field){.key = (k), .kind = LOG_FIELD_INT, .num = (int64_t)(n)})
 #define F_FLOAT(k, d) ((struct log_field){.key = (k), .kind = LOG_FIELD_FLOAT, .real = (d)})
 
-/* Repeats are counted per call site. */
+/* Repeats are counted per call site; the line that passes next says repeats=<how many were not>. */
 struct log_site {
     _Atomic int64_t window_ms;      /* second in which `printed` counts */
     _Atomic unsigned printed, suppressed;
@@ -44,6 +44,7 @@ struct log_site {
     } while (0)
 
 enum log_level logger_level(void);
+/* site NULL: never suppressed. Values are cut at 1 KiB. Keys and event names are the program's own. */
 void logger_write(struct log_site *site, enum log_level level, const char *event,
                   const struct log_field *fields, size_t n);
 
