@@ -25,7 +25,7 @@ struct metric {
     const char *name, *help;
     enum metric_kind kind;
     const char *label, *values;         /* label name and its values separated by '|', or NULL */
-    const double *bounds;               /* histogram: rising upper bounds, 0-terminated */
+    const double *bounds;               /* histogram: rising upper bounds > 0, 0-terminated */
     _Atomic int64_t cells[METRIC_SERIES_MAX + 1];
     _Atomic double sum;                 /* histogram */
 };
@@ -45,5 +45,7 @@ int64_t metric_get(const struct metric *m, unsigned label_value);
 void metric_observe(struct metric *m, double value);
 /* Appends the exposition of every registered family, with process_* figures (RSS, CPU, fds, start). */
 void metrics_render(struct buf *out);
+/* The registered families as text for people: name, kind, help, label and its values (--metrics). */
+void metrics_describe(struct buf *out);
 
 #endif
