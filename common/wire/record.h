@@ -25,7 +25,8 @@
 
 enum {
     RECORD_BYTES_MAX = 900 * 1000,          /* of a whole record, under the broker's 1 MB */
-    RECORD_RAW_MAX = 256 << 20,             /* of the inflated columns */
+    RECORD_RAW_MAX = 64 << 20,              /* of the inflated columns */
+    RECORD_HEADER_MAX = 128 << 10,          /* of RecordHeader */
 };
 
 struct record_header {
@@ -50,8 +51,8 @@ void record_encoder_free(struct record_encoder *e);
 typedef int record_emit_cb(void *ctx, uint32_t part, uint32_t parts, struct bytes value);
 
 /* types[n_types of p]: the five-part name of each value column. The header's part and parts are
- * filled here; stamp_seq below sets the rest of the sequence. 0, the callback's, or FAILURE when one
- * row alone exceeds the limit. */
+ * filled here; record_stamp sets the sequence later. p is not changed. 0, the callback's, or FAILURE
+ * when one row alone exceeds the limit. */
 int record_encode(struct record_encoder *e, const struct profile *p, const struct bytes *types,
                   const struct record_header *h, record_emit_cb *emit, void *ctx, struct failure *f);
 
@@ -71,9 +72,12 @@ void record_decoder_free(struct record_decoder *d);
  * valid until the next call. 0 or -EBADMSG (f says what is wrong). */
 int record_open(struct record_decoder *d, struct bytes value, struct record_header *h,
                 struct failure *f);
-/* Adds the opened record's rows to into, whose types become the five-part names (unit id 0).
- * 0, -EBADMSG, or PROFILE_E_TYPES. Labels are read only if with_labels. */
+/* Of the opened record, whose value has to be there still. The five-part names of its value columns,
+ * valid until the next record_open. 0 or -EBADMSG. */
 int record_types(struct record_decoder *d, const struct bytes **ret_types, uint32_t *ret_n);
+/* Adds the opened record's rows to into, whose types become the five-part names (unit id 0). All or
+ * nothing: of a bad record only symbols and stacks without values may stay. Labels are read only if
+ * with_labels. 0, -EBADMSG, or PROFILE_E_TYPES. */
 int record_read(struct record_decoder *d, struct profile *into, bool with_labels);
 
 #endif

@@ -1,0 +1,494 @@
+/*
+ * Opening checks the CRC and reads the header: all that a duplicate costs. The columns are inflated
+ * when they are first asked for, cut into sections, and read in the order of their references:
+ * strings, functions, mappings, frames, nodes, label sets. Each table becomes a map from the
+ * record's ids to those of the profile that is added to. Values are checked before the first row is
+ * added, so that a bad record adds no row.
+ */
+#include "wire/record.h"
+
+#include "base/arena.h"
+#include "base/crc32c.h"
+#include "base/varint.h"
+#include "base/xalloc.h"
+#include "record.pb-c.h"
+#include "wire/record_layout.h"
+#include "wire/zcodec.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+
+enum { LABELS_PER_SET_MAX = 4096 };
+
+/* The record's id → the target's. id[0] is 0. */
+struct map {
+    uint32_t *id, n;
+    size_t cap;
+};
+
+struct record_decoder {
+    struct zcodec *z;
+    struct arena arena;  /* of protobuf-c */
+    struct bytes packed; /* of the opened record */
+    size_t raw_len;
+    unsigned codec;
+    bool cut;                        /* sections are there */
+    struct bytes section[SECTION_N]; /* data NULL: absent */
+    struct bytes values[PROFILE_TYPES_MAX];
+    uint32_t n_values, n_types;
+    struct bytes types[PROFILE_TYPES_MAX];
+    struct map string, function, mapping, frame, node, labels;
+    struct label *set;
+    size_t cap_set;
+};
+
+struct record_decoder *record_decoder_new(void)
+{
+    struct record_decoder *d = xcalloc(1, sizeof *d);
+
+    d->z = zcodec_new();
+    arena_init(&d->arena, 16 << 10);
+    return d;
+}
+
+void record_decoder_free(struct record_decoder *d)
+{
+    struct map *maps[] = {&d->string, &d->function, &d->mapping, &d->frame, &d->node, &d->labels};
+
+    if (!d)
+        return;
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+        free(maps[i]->id);
+    free(d->set);
+    arena_deinit(&d->arena);
+    zcodec_free(d->z);
+    free(d);
+}
+
+/* ---- header -----------------------------------------------------------------------------------
+ */
+
+static int bad(struct failure *f, const char *what)
+{
+    fail(f, 400, "bad_record", NULL, "bad record: %s", what);
+    return -EBADMSG;
+}
+
+static void *pb_alloc(void *ctx, size_t n)
+{
+    return arena_alloc(ctx, n);
+}
+
+static void pb_free(void *ctx, void *p)
+{
+    (void)ctx;
+    (void)p;
+}
+
+static struct bytes view(ProtobufCBinaryData b)
+{
+    return bytes_of(b.data, b.len);
+}
+
+static bool tags_of(struct tags *out, Hearth__Tag **tags, size_t n)
+{
+    out->n = 0;
+    if (n > TAGS_MAX)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (tags_add(out, view(tags[i]->key), view(tags[i]->value)) != 0)
+            return false;
+    return true;
+}
+
+static int header_of(struct record_header *h, const Hearth__RecordHeader *pb, struct failure *f)
+{
+    *h = (struct record_header){
+        .source = {pb->source_hi, pb->source_lo},
+        .seq = pb->seq,
+        .low = pb->low,
+        .tenant = view(pb->tenant),
+        .service = view(pb->service),
+        .start_ns = pb->start_ns,
+        .end_ns = pb->end_ns,
+        .format = view(pb->format),
+        .agent = view(pb->agent),
+        .part = pb->part,
+        .parts = pb->parts,
+        .cumulative = pb->cumulative,
+    };
+    if (!tags_of(&h->series, pb->series, pb->n_series) ||
+        !tags_of(&h->instance, pb->instance, pb->n_instance))
+        return bad(f, "too many or too long tags");
+    if (h->part >= h->parts)
+        return bad(f, "part is not below parts");
+    if (h->start_ns < 0 || h->end_ns < h->start_ns)
+        return bad(f, "its time range is reversed");
+    return 0;
+}
+
+static int header_decode(struct record_decoder *d, struct bytes in, struct record_header *h,
+                         struct failure *f)
+{
+    ProtobufCAllocator allocator = {pb_alloc, pb_free, &d->arena};
+    Hearth__RecordHeader *pb;
+
+    arena_reset(&d->arena);
+    pb = hearth__record_header__unpack(&allocator, in.len, in.data);
+    return pb ? header_of(h, pb, f) : bad(f, "its header is no RecordHeader");
+}
+
+static uint32_t u32_at(struct bytes value, size_t at)
+{
+    uint32_t v;
+
+    memcpy(&v, value.data + at, sizeof v);
+    return le32toh(v);
+}
+
+int record_open(struct record_decoder *d, struct bytes value, struct record_header *h,
+                struct failure *f)
+{
+    struct cursor c;
+    struct bytes header;
+    uint64_t header_len;
+
+    d->cut = false;
+    d->packed = bytes_of(NULL, 0);
+    if (value.len < RECORD_FIXED_BYTES || memcmp(value.data, RECORD_MAGIC, 4) != 0)
+        return bad(f, "no magic");
+    if (value.data[RECORD_AT_VERSION] != RECORD_VERSION)
+        return bad(f, "its version is not known");
+    c = cursor_of(bytes_of(value.data + RECORD_FIXED_BYTES, value.len - RECORD_FIXED_BYTES));
+    if (u32_at(value, RECORD_AT_CRC) != crc32c(0, bytes_of(c.at, cursor_left(&c))))
+        return bad(f, "its CRC does not match");
+    if (!varint_get(&c, &header_len) || header_len > RECORD_HEADER_MAX ||
+        !cursor_take(&c, header_len, &header))
+        return bad(f, "its header is cut off or too long");
+    d->codec = value.data[RECORD_AT_CODEC];
+    d->raw_len = u32_at(value, RECORD_AT_RAW_LEN);
+    d->packed = bytes_of(c.at, cursor_left(&c));
+    return header_decode(d, header, h, f);
+}
+
+/* ---- sections ---------------------------------------------------------------------------------
+ */
+
+static bool section_store(struct record_decoder *d, uint64_t tag, struct bytes section)
+{
+    if (tag == SECTION_VALUES) {
+        if (d->n_values == PROFILE_TYPES_MAX)
+            return false;
+        d->values[d->n_values++] = section;
+        return true;
+    }
+    if (tag == 0 || tag >= SECTION_N)
+        return true; /* of a later version */
+    if (d->section[tag].data)
+        return false;
+    d->section[tag] = section;
+    return true;
+}
+
+static bool types_read(struct record_decoder *d)
+{
+    struct cursor c = cursor_of(d->section[SECTION_TYPES]);
+    uint64_t n;
+
+    if (!d->section[SECTION_TYPES].data || !varint_get(&c, &n) || n == 0 || n > PROFILE_TYPES_MAX ||
+        n != d->n_values)
+        return false;
+    for (uint64_t i = 0; i < n; i++)
+        if (!varbytes_get(&c, &d->types[i]))
+            return false;
+    d->n_types = (uint32_t)n;
+    return cursor_left(&c) == 0;
+}
+
+static int sections_cut(struct record_decoder *d)
+{
+    struct bytes raw, section;
+    struct cursor c;
+    uint64_t tag;
+
+    if (d->cut)
+        return 0;
+    memset(d->section, 0, sizeof d->section);
+    d->n_values = 0;
+    if (d->raw_len > RECORD_RAW_MAX || zcodec_unpack(d->z, d->codec, d->packed, d->raw_len, &raw))
+        return -EBADMSG;
+    for (c = cursor_of(raw); cursor_left(&c) > 0;)
+        if (!varint_get(&c, &tag) || !varbytes_get(&c, &section) || !section_store(d, tag, section))
+            return -EBADMSG;
+    d->cut = types_read(d);
+    return d->cut ? 0 : -EBADMSG;
+}
+
+int record_types(struct record_decoder *d, const struct bytes **ret_types, uint32_t *ret_n)
+{
+    int r = sections_cut(d);
+
+    if (r < 0)
+        return r;
+    *ret_types = d->types;
+    *ret_n = d->n_types;
+    return 0;
+}
+
+/* Opens a section: its count, and a map with room for that many. Every entry of any section is at
+ * least one byte, so a count above the section's length is a lie. An absent section is empty. */
+static bool table_open(struct record_decoder *d, enum record_section tag, struct cursor *c,
+                       struct map *m, uint32_t *ret_n)
+{
+    uint64_t n = 0;
+
+    *c = cursor_of(d->section[tag]);
+    if (d->section[tag].data && (!varint_get(c, &n) || n > cursor_left(c)))
+        return false;
+    *ret_n = (uint32_t)n;
+    if (m) {
+        XGROW(m->id, m->cap, n + 1);
+        m->id[0] = 0;
+        m->n = (uint32_t)n + 1;
+    }
+    return true;
+}
+
+/* The next n varints of c as a column of their own. */
+static bool column_take(struct cursor *c, uint32_t n, struct cursor *ret)
+{
+    uint64_t v;
+
+    *ret = *c;
+    for (uint32_t i = 0; i < n; i++)
+        if (!varint_get(c, &v))
+            return false;
+    ret->end = c->at;
+    return true;
+}
+
+/* The column's next entry, looked up in m. */
+static bool id_get(struct cursor *c, const struct map *m, uint32_t *ret)
+{
+    uint64_t v;
+
+    if (!varint_get(c, &v) || v >= m->n)
+        return false;
+    *ret = m->id[v];
+    return true;
+}
+
+static bool strings_read(struct record_decoder *d, struct symbols *s)
+{
+    struct cursor c, lengths;
+    struct bytes text;
+    uint64_t len;
+    uint32_t n;
+
+    if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &lengths))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!varint_get(&lengths, &len) || !cursor_take(&c, len, &text))
+            return false;
+        d->string.id[i] = symbols_string(s, text);
+    }
+    return cursor_left(&c) == 0;
+}
+
+static bool functions_read(struct record_decoder *d, struct symbols *s)
+{
+    struct cursor c, name, system, file, line;
+    struct function f;
+    uint64_t v;
+    uint32_t n;
+
+    if (!table_open(d, SECTION_FUNCTIONS, &c, &d->function, &n) || !column_take(&c, n, &name) ||
+        !column_take(&c, n, &system) || !column_take(&c, n, &file) || !column_take(&c, n, &line))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!id_get(&name, &d->string, &f.name) || !id_get(&system, &d->string, &f.system_name) ||
+            !id_get(&file, &d->string, &f.file) || !varint_get(&line, &v))
+            return false;
+        f.start_line = unzigzag(v);
+        d->function.id[i] = symbols_function(s, &f);
+    }
+    return cursor_left(&c) == 0;
+}
+
+static bool mappings_read(struct record_decoder *d, struct symbols *s)
+{
+    struct cursor c, file, build_id;
+    struct mapping m;
+    uint32_t n;
+
+    if (!table_open(d, SECTION_MAPPINGS, &c, &d->mapping, &n) || !column_take(&c, n, &file) ||
+        !column_take(&c, n, &build_id))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!id_get(&file, &d->string, &m.file) || !id_get(&build_id, &d->string, &m.build_id))
+            return false;
+        d->mapping.id[i] = symbols_mapping(s, &m);
+    }
+    return cursor_left(&c) == 0;
+}
+
+static bool frames_read(struct record_decoder *d, struct symbols *s)
+{
+    struct cursor c, function, mapping, line;
+    struct frame f;
+    uint32_t n;
+
+    if (!table_open(d, SECTION_FRAMES, &c, &d->frame, &n) || !column_take(&c, n, &function) ||
+        !column_take(&c, n, &mapping) || !column_take(&c, n, &line))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!id_get(&function, &d->function, &f.function) ||
+            !id_get(&mapping, &d->mapping, &f.mapping) || !varint_get(&line, &f.line_or_address))
+            return false;
+        d->frame.id[i] = symbols_frame(s, &f);
+    }
+    return cursor_left(&c) == 0;
+}
+
+static bool nodes_read(struct record_decoder *d, struct stacks *st)
+{
+    struct cursor c, up, frames;
+    uint64_t above;
+    uint32_t n, frame;
+
+    if (!table_open(d, SECTION_NODES, &c, &d->node, &n) || !column_take(&c, n, &up) ||
+        !column_take(&c, n, &frames))
+        return false;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!varint_get(&up, &above) || above == 0 || above > i ||
+            !id_get(&frames, &d->frame, &frame))
+            return false;
+        d->node.id[i] = stacks_child(st, d->node.id[i - above], frame);
+    }
+    return cursor_left(&c) == 0;
+}
+
+static bool label_read(struct record_decoder *d, struct cursor *c, struct label *l)
+{
+    uint64_t num;
+
+    if (!id_get(c, &d->string, &l->key) || !id_get(c, &d->string, &l->str) || !varint_get(c, &num))
+        return false;
+    l->num = unzigzag(num);
+    return id_get(c, &d->string, &l->unit);
+}
+
+static bool label_set_read(struct record_decoder *d, struct cursor *c, size_t *ret_n)
+{
+    uint64_t n;
+
+    if (!varint_get(c, &n) || n > LABELS_PER_SET_MAX)
+        return false;
+    XGROW(d->set, d->cap_set, n);
+    for (uint64_t i = 0; i < n; i++)
+        if (!label_read(d, c, &d->set[i]))
+            return false;
+    *ret_n = n;
+    return true;
+}
+
+/* Without an into the sets are only counted: all map to set 0, no labels. */
+static bool labels_read(struct record_decoder *d, struct profile *into)
+{
+    struct cursor c;
+    uint32_t n;
+    size_t n_labels;
+
+    if (!table_open(d, SECTION_LABELS, &c, &d->labels, &n))
+        return false;
+    memset(d->labels.id, 0, d->labels.n * sizeof *d->labels.id);
+    for (uint32_t i = 1; into && i <= n; i++) {
+        if (!label_set_read(d, &c, &n_labels))
+            return false;
+        d->labels.id[i] = profile_labels(into, d->set, n_labels);
+    }
+    return !into || cursor_left(&c) == 0;
+}
+
+/* ---- rows -------------------------------------------------------------------------------------
+ */
+
+static bool rows_check(struct record_decoder *d, struct cursor node, struct cursor labels,
+                       uint32_t n)
+{
+    struct cursor values;
+    uint32_t id;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (!id_get(&node, &d->node, &id) || !id_get(&labels, &d->labels, &id))
+            return false;
+    for (uint32_t type = 0; type < d->n_types; type++) {
+        struct cursor c = cursor_of(d->values[type]);
+
+        if (!column_take(&c, n, &values) || cursor_left(&c) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* All columns were checked: nothing can fail any more. */
+static void rows_add(struct record_decoder *d, struct profile *into, struct cursor node,
+                     struct cursor labels, uint32_t n)
+{
+    struct cursor values[PROFILE_TYPES_MAX];
+    int64_t row[PROFILE_TYPES_MAX];
+    uint32_t at = 0, set = 0;
+    uint64_t v = 0;
+
+    for (uint32_t type = 0; type < d->n_types; type++)
+        values[type] = cursor_of(d->values[type]);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t type = 0; type < d->n_types; type++) {
+            varint_get(&values[type], &v);
+            row[type] = unzigzag(v);
+        }
+        id_get(&node, &d->node, &at);
+        id_get(&labels, &d->labels, &set);
+        profile_add(into, stacks_at(into->stacks, at), set, row);
+    }
+}
+
+static int rows_read(struct record_decoder *d, struct profile *into)
+{
+    struct cursor c, node, labels;
+    uint32_t n;
+
+    if (!table_open(d, SECTION_ROWS, &c, NULL, &n) || !column_take(&c, n, &node) ||
+        !column_take(&c, n, &labels) || cursor_left(&c) > 0)
+        return -EBADMSG;
+    if (!rows_check(d, node, labels, n))
+        return -EBADMSG;
+    rows_add(d, into, node, labels, n);
+    return 0;
+}
+
+static int types_declare(struct record_decoder *d, struct profile *into)
+{
+    struct sample_type types[PROFILE_TYPES_MAX] = {0};
+
+    for (uint32_t i = 0; i < d->n_types; i++)
+        types[i].name = symbols_string(into->symbols, d->types[i]);
+    return profile_set_types(into, types, d->n_types);
+}
+
+int record_read(struct record_decoder *d, struct profile *into, bool with_labels)
+{
+    int r = sections_cut(d);
+
+    if (r < 0)
+        return r;
+    r = types_declare(d, into);
+    if (r != 0)
+        return r;
+    if (!strings_read(d, into->symbols) || !functions_read(d, into->symbols) ||
+        !mappings_read(d, into->symbols) || !frames_read(d, into->symbols) ||
+        !nodes_read(d, into->stacks) || !labels_read(d, with_labels ? into : NULL))
+        return -EBADMSG;
+    return rows_read(d, into);
+}

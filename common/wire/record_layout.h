@@ -1,0 +1,32 @@
+/* The places and tags of a record that encoder and decoder share; record.h has the whole picture. */
+#ifndef HEARTH_WIRE_RECORD_LAYOUT_H
+#define HEARTH_WIRE_RECORD_LAYOUT_H
+
+#define RECORD_MAGIC "HRec"
+
+enum {
+    RECORD_VERSION = 1,
+    RECORD_AT_VERSION = 4,
+    RECORD_AT_CODEC = 5,
+    RECORD_AT_RAW_LEN = 8,
+    RECORD_AT_CRC = 12,
+    RECORD_FIXED_BYTES = 16,
+};
+
+/* Sections of the columns. Ids in them count from 1, in the order of the section they point into; 0 is
+ * none: the empty string, no function, no mapping, the root. New kinds get new numbers; a reader skips
+ * what it does not know. */
+enum record_section {
+    SECTION_TYPES = 1,      /* n, then five-part names as varbytes */
+    SECTION_STRINGS,        /* n, lengths, bytes */
+    SECTION_FUNCTIONS,      /* n, then columns: name, system name, file, start line (zigzag) */
+    SECTION_MAPPINGS,       /* n, then columns: file, build id */
+    SECTION_FRAMES,         /* n, then columns: function, mapping, line or address */
+    SECTION_NODES,          /* n, then columns: own id − parent's (≥ 1), frame */
+    SECTION_LABELS,         /* n sets: number of labels, then key, string, number (zigzag), unit each */
+    SECTION_ROWS,           /* n, then columns: node, label set */
+    SECTION_VALUES,         /* values (zigzag) of all rows; one such section a type, in their order */
+    SECTION_N,
+};
+
+#endif

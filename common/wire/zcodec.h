@@ -1,0 +1,25 @@
+/*
+ * Zcodec: zstd contexts, kept because making them costs more than a small blob. One thread.
+ *
+ * What is stored says under which codec it stands: none, where zstd does not make it smaller.
+ */
+#ifndef HEARTH_WIRE_ZCODEC_H
+#define HEARTH_WIRE_ZCODEC_H
+
+#include "base/bytes.h"
+
+enum codec { CODEC_NONE = 0, CODEC_ZSTD = 1 };
+
+struct zcodec;
+
+struct zcodec *zcodec_new(void);
+void zcodec_free(struct zcodec *z);     /* NULL is fine */
+
+/* Appends in to out, compressed if that helps; returns the codec used. */
+enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, struct buf *out);
+/* The raw_len bytes that were packed: a view of in, or of memory that is valid until the next call.
+ * The caller has capped raw_len. 0, -EBADMSG, or -ENOMEM. */
+int zcodec_unpack(struct zcodec *z, unsigned codec, struct bytes in, size_t raw_len,
+                  struct bytes *ret);
+
+#endif
