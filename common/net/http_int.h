@@ -1,0 +1,163 @@
+/*
+ * HTTP server, inside: what http.c (server, listeners, routes), http_conn.c (the life of a
+ * connection), http_parse.c (bytes to request, the only file that calls llhttp), http_request.c
+ * (what handlers ask of a request) and http_response.c (answers) share. Nobody else includes this.
+ *
+ * Ownership: a connection owns its request until the handler has it; from then on the request frees
+ * itself when it is answered, and its `conn` becomes NULL if the connection dies first. The
+ * server's memory goes with the last connection and the last request.
+ */
+#ifndef HEARTH_NET_HTTP_INT_H
+#define HEARTH_NET_HTTP_INT_H
+
+#include "base/list.h"
+#include "base/metrics.h"
+#include "net/http.h"
+
+#include <llhttp.h>
+
+enum {
+    HTTP_HEADERS_MAX = 100,
+    HTTP_PARAMS_MAX = 64,
+    HTTP_READ_BYTES = 64 << 10,   /* the one buffer that all connections read into */
+    HTTP_CHUNKED_STEP = 64 << 10, /* first reservation of a body whose length is not told */
+};
+
+struct http_route {
+    const char *methods, *path;
+    size_t path_len; /* without the '*' */
+    bool prefix;
+    http_handler *handler;
+    void *ctx;
+};
+
+struct http_server {
+    uv_loop_t *loop;
+    struct http_limits limits;
+    struct http_route *routes;
+    size_t n_routes, cap_routes;
+    struct list listeners, conns;
+    uint32_t n_conns, n_requests, n_handles;
+    size_t budget_used;
+    uint8_t *read_buf; /* made with the first connection */
+    uv_timer_t grace;
+    bool closing, closed_told;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct http_listener {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    };
+    struct http_server *server;
+    struct list link;
+    bool is_pipe, waiting; /* waiting: a connection stands there that is not accepted yet */
+};
+
+enum conn_state {
+    CONN_HEAD, /* idle, or reading a header block */
+    CONN_BODY,
+    CONN_WAIT,   /* the handler has the request */
+    CONN_ANSWER, /* writing */
+    CONN_LINGER, /* answered without reading the body: let the peer read the answer first */
+    CONN_CLOSING,
+};
+
+struct http_conn {
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    };
+    uv_timer_t timer;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    struct http_server *server;
+    struct list link;
+    enum conn_state state;
+    struct http_request *req; /* NULL while idle */
+    struct buf rest;          /* read, but of a later request */
+    struct buf out_head, out_body;
+    size_t unsent_bytes; /* at the last look of the write deadline */
+    unsigned open_handles;
+    bool close_after;
+};
+
+struct http_pair {
+    struct bytes name, value;
+};
+
+struct http_request {
+    struct http_server *server;
+    struct http_conn *conn; /* NULL: the peer is gone, the answer goes nowhere */
+    llhttp_t parser;
+    struct buf head; /* the header block; what follows are views into it */
+    struct buf body;
+    size_t charged; /* of the server's budget */
+    struct bytes method, target, path;
+    struct http_pair headers[HTTP_HEADERS_MAX], params[HTTP_PARAMS_MAX];
+    size_t n_headers, n_params;
+    uint64_t content_length;
+    bool head_done, done, keep_alive, http10, chunked, expects, handled;
+    const struct http_route *route;
+    struct failure failure; /* why parsing stopped; code empty: it did not */
+};
+
+/* http_parse.c. What arrives goes into r->head until the block ends. FAILURE fills r->failure. */
+/* Takes bytes of the header block; *ret_used of them. 0: more is needed, 1: the block is whole. */
+enum { HTTP_HEAD_MORE = 0, HTTP_HEAD_WHOLE = 1, HTTP_HEAD_BAD = 2 };
+int http_parse_take_head(struct http_request *r, struct bytes in, size_t *ret_used);
+int http_parse_head(struct http_request *r);
+/* Appends body bytes; r->done at the end of the message. */
+int http_parse_body(struct http_request *r, struct bytes in, size_t *ret_used);
+
+/* http_request.c */
+struct http_request *http_request_new(struct http_conn *conn);
+void http_request_free(struct http_request *r);
+int http_request_read_target(struct http_request *r); /* path and parameters; 0 or FAILURE */
+int http_request_charge(struct http_request *r, size_t more);
+
+/* http.c */
+const struct http_route *http_route_find(const struct http_server *s, struct bytes method,
+                                         struct bytes path, struct buf *ret_allow);
+void http_server_conn_gone(struct http_server *s);
+void http_server_try_free(struct http_server *s);
+
+/* http_conn.c */
+void http_conn_accept(struct http_listener *l);
+void http_conn_answer(struct http_conn *c, bool keep_alive);
+void http_conn_stop(struct http_conn *c, bool now);
+void http_conn_close(struct http_conn *c);
+
+/* Metrics of all servers of the process. */
+enum {
+    M_HTTP_CONNECTIONS,
+    M_HTTP_ACCEPTED,
+    M_HTTP_RESPONSES,
+    M_HTTP_REFUSED,
+    M_HTTP_READ_BYTES,
+    M_HTTP_BODY_BYTES,
+    M_HTTP_N,
+};
+extern struct metric http_metrics[M_HTTP_N];
+
+/* Reasons of M_HTTP_REFUSED, in the order of its label values. */
+enum http_reason {
+    REFUSED_MALFORMED,
+    REFUSED_HEADER_TOO_LARGE,
+    REFUSED_BODY_TOO_LARGE,
+    REFUSED_BUDGET,
+    REFUSED_TIMEOUT,
+    REFUSED_NOT_FOUND,
+    REFUSED_METHOD,
+    REFUSED_UNSUPPORTED,
+};
+/* Answers f to a request that no handler sees, and counts it. */
+void http_refuse(struct http_request *r, enum http_reason why);
+
+#endif
