@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/metrics.h"
 #include "net/http.h"
+#include "net/http_chunked.h"
 
 #include <llhttp.h>
 
@@ -102,6 +103,7 @@ struct http_request {
     struct bytes method, target, path;
     struct http_pair headers[HTTP_HEADERS_MAX], params[HTTP_PARAMS_MAX];
     size_t n_headers, n_params;
+    struct http_chunked chunks;
     uint64_t content_length;
     bool head_done, done, keep_alive, http10, chunked, expects, handled;
     const struct http_route *route;

@@ -8,9 +8,10 @@
  * (CVE-2023-30589). So a CR without LF, an LF without CR, a NUL and a line that begins with SP or
  * HTAB end the connection here.
  *
- * What llhttp refuses by itself: Content-Length beside Transfer-Encoding, two lengths, a length
- * that overflows, a space before the colon. What else this file refuses: HTTP versions but 1.0
- * and 1.1, a missing or second Host, any transfer coding but `chunked`.
+ * llhttp sees header blocks only: a body has its length, or our own strict reading of the chunked
+ * coding (http_chunked.h). What llhttp refuses by itself: Content-Length beside Transfer-Encoding,
+ * two lengths, a length that overflows, a space before the colon. What else this file refuses: HTTP
+ * versions but 1.0 and 1.1, a missing or second Host, any transfer coding but `chunked`.
  */
 #include "net/http_int.h"
 
@@ -97,12 +98,6 @@ static int on_header_field(llhttp_t *p, const char *at, size_t len)
 {
     struct http_request *r = p->data;
 
-    if (r->head_done) {
-        /* A trailer: nobody needs them, and their lines were not checked as the header's were. So
-         * they are skipped and the connection ends with this request. */
-        r->keep_alive = false;
-        return 0;
-    }
     if (r->n_headers == HTTP_HEADERS_MAX) {
         fail(&r->failure, 431, "header_too_large", NULL, "more than %d headers", HTTP_HEADERS_MAX);
         return HPE_USER;
@@ -115,8 +110,7 @@ static int on_header_value(llhttp_t *p, const char *at, size_t len)
 {
     struct http_request *r = p->data;
 
-    if (!r->head_done)
-        span(&r->headers[r->n_headers].value, at, len);
+    span(&r->headers[r->n_headers].value, at, len);
     return 0;
 }
 
@@ -125,8 +119,6 @@ static int on_header_value_complete(llhttp_t *p)
     struct http_request *r = p->data;
     struct bytes *v = &r->headers[r->n_headers].value;
 
-    if (r->head_done)
-        return 0;
     while (v->len && (v->data[v->len - 1] == ' ' || v->data[v->len - 1] == '\t'))
         v->len--;
     r->n_headers++;
@@ -147,24 +139,6 @@ static int on_headers_complete(llhttp_t *p)
     return 0;
 }
 
-static int on_body(llhttp_t *p, const char *at, size_t len)
-{
-    struct http_request *r = p->data;
-
-    if (http_request_charge(r, len))
-        return HPE_USER;
-    buf_append(&r->body, at, len);
-    return 0;
-}
-
-static int on_message_complete(llhttp_t *p)
-{
-    struct http_request *r = p->data;
-
-    r->done = true;
-    return HPE_PAUSED;
-}
-
 static const llhttp_settings_t settings = {
     .on_method = on_method,
     .on_url = on_url,
@@ -172,8 +146,6 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_header_value,
     .on_header_value_complete = on_header_value_complete,
     .on_headers_complete = on_headers_complete,
-    .on_body = on_body,
-    .on_message_complete = on_message_complete,
 };
 
 static int fail_parse(struct http_request *r, llhttp_errno_t err)
@@ -230,21 +202,55 @@ int http_parse_head(struct http_request *r)
     llhttp_init(&r->parser, HTTP_REQUEST, &settings);
     r->parser.data = r;
     err = llhttp_execute(&r->parser, (const char *)r->head.data, r->head.len);
-    if (err != HPE_OK && !(err == HPE_PAUSED && r->done))
+    if (err != HPE_OK)
         return fail_parse(r, err);
     if (!r->head_done)
         return bad(r, 400, "bad_request", "malformed request: the header does not end");
+    r->done = !r->chunked && r->content_length == 0;
     return check_head(r);
+}
+
+static int take_plain(struct http_request *r, struct bytes *in)
+{
+    size_t left = (size_t)r->content_length - r->body.len, n = in->len < left ? in->len : left;
+
+    buf_append(&r->body, in->data, n);
+    in->data += n;
+    in->len -= n;
+    r->done = n == left;
+    return 0;
+}
+
+static int take_chunked(struct http_request *r, struct bytes *in)
+{
+    struct bytes piece;
+
+    for (;;) {
+        switch (http_chunked_next(&r->chunks, in, &piece)) {
+        case CHUNKED_MORE:
+            return 0;
+        case CHUNKED_DATA:
+            if (http_request_charge(r, piece.len))
+                return FAILURE;
+            buf_append_bytes(&r->body, piece);
+            break;
+        case CHUNKED_END:
+            /* Nobody needs trailers; proxies differ about them. So they end the connection. */
+            r->keep_alive = r->keep_alive && !r->chunks.trailers;
+            r->done = true;
+            return 0;
+        case CHUNKED_BAD:
+            return bad(r, 400, "bad_request", "malformed request: the chunked coding is broken");
+        }
+    }
 }
 
 int http_parse_body(struct http_request *r, struct bytes in, size_t *ret_used)
 {
-    llhttp_errno_t err = llhttp_execute(&r->parser, (const char *)in.data, in.len);
+    size_t len = in.len;
 
-    *ret_used = in.len;
-    if (r->done && err == HPE_PAUSED) {
-        *ret_used = (size_t)((const uint8_t *)llhttp_get_error_pos(&r->parser) - in.data);
-        return 0;
-    }
-    return err == HPE_OK ? 0 : fail_parse(r, err);
+    if (r->chunked ? take_chunked(r, &in) : take_plain(r, &in))
+        return FAILURE;
+    *ret_used = len - in.len;
+    return 0;
 }
