@@ -8,7 +8,7 @@
  * A program's options are several tables (its modules'), each bound to a struct of its own.
  *
  * Durations: 500ms 10s 5m 24h 7d, `unlimited` (INT64_MAX), stored in ms. Sizes: 4096, 64KiB, 10MiB,
- * 1GiB, stored in bytes. Lists: comma separated, or a YAML sequence; stored as a comma separated
+ * 1GiB, 1TiB, stored in bytes. Lists: comma separated, or a YAML sequence; stored as a comma separated
  * string. Numbers are decimal and the whole text must be one.
  */
 #ifndef HEARTH_BASE_OPTIONS_H
@@ -64,10 +64,17 @@ void options_free(struct options *o);       /* frees the strings in the bound st
 /* Adds a table (ends with a row whose name is NULL) and writes its defaults into target. */
 void options_bind(struct options *o, const struct option_row *rows, void *target, const char *title);
 
-/* Each returns the number of errors it added. */
+/* Each returns the number of errors it added. They may come in any order: a value is only replaced
+ * by one of the same or a higher source. options_load_yaml reads text as if it were the file path. */
 int options_load_file(struct options *o, const char *path);
+int options_load_yaml(struct options *o, struct bytes text, const char *path);
+/* A variable HEARTH_* that no bound table knows is a warning, not an error: programs share an
+ * environment. Names that belong to another program do not even warn: see options_foreign_env. */
 int options_load_env(struct options *o, char *const *environ_);
-/* Eats the flags it knows: "--name value", "--name=value", bools also "--name" and "--no-name".
+/* Option names (lower case, NULL at the end, borrowed) that other programs of Hearth know. */
+void options_foreign_env(struct options *o, const char *const *names);
+/* Eats the flags: "--name value", "--name=value", bools "--name" and "--no-name". An unknown flag
+ * is an error; "--" ends the flags; "-" is positional.
  * Positional arguments are moved to the front of argv; *argc becomes their number + 1 (argv[0]). */
 int options_load_args(struct options *o, int *argc, char **argv);
 
@@ -76,6 +83,8 @@ int options_set(struct options *o, const char *name, const char *value, const ch
 
 size_t options_errors(const struct options *o);
 const char *options_error(const struct options *o, size_t i);   /* "conf.yaml:3:9: unknown key …" */
+size_t options_warnings(const struct options *o);
+const char *options_warning(const struct options *o, size_t i);
 
 /* Documentation from the same rows: as text for --options, as Markdown for docs/options.md. */
 void options_help(const struct options *o, struct buf *out);
