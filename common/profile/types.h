@@ -28,6 +28,8 @@ void profile_type_of(struct profile_type *out, struct bytes sample_type, struct 
                      struct bytes period_type, struct bytes period_unit, struct bytes hint);
 /* The kind of a five-part name, for readers of the store. */
 enum type_kind profile_type_kind(struct bytes name);
+/* The alias table as Markdown, for docs/types.md. */
+void profile_types_markdown(struct buf *out);
 /* Unit part of a five-part name ("nanoseconds"). Empty if malformed. */
 struct bytes profile_type_unit(struct bytes name);
 

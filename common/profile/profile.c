@@ -1,0 +1,278 @@
+/*
+ * How it works. Rows stand in columns: stack, label set, and one column of values per type, all
+ * with room for the same number of rows. A row without labels, which most are, is found by an array
+ * over stack ids; one with labels by a table. Label sets are sorted runs in one array, numbered in
+ * order of appearance, and found by a table of their own.
+ */
+#include "profile/profile.h"
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/xalloc.h"
+#include "profile/table.h"
+
+#include <stdlib.h>
+
+enum { ROW_NONE = UINT32_MAX };
+
+struct profile_index {
+    const uint64_t *secret;
+    size_t row_stack_cap, row_labels_cap;
+    size_t values_cap[PROFILE_TYPES_MAX];
+    uint32_t *plain_row; /* [stack] its row without labels, or ROW_NONE */
+    size_t n_plain, plain_cap;
+    struct table labelled; /* (stack, labels) → row */
+
+    struct label *label; /* the sets, one behind the other */
+    size_t n_label, label_cap;
+    size_t *set_end; /* [set] end in label; set 0 is empty */
+    uint32_t n_sets;
+    size_t set_cap;
+    struct table sets;
+};
+
+static void forget_rows(struct profile_index *ix)
+{
+    ix->n_plain = 0;
+    ix->n_label = 0;
+    ix->n_sets = 1;
+    table_reset(&ix->labelled);
+    table_reset(&ix->sets);
+}
+
+void profile_init(struct profile *p, struct symbols *symbols, struct stacks *stacks)
+{
+    struct profile_index *ix = xcalloc(1, sizeof *ix);
+
+    ix->secret = hash_secret();
+    XGROW(ix->set_end, ix->set_cap, 1);
+    ix->set_end[0] = 0;
+    forget_rows(ix);
+    *p = (struct profile){.symbols = symbols, .stacks = stacks, .index = ix};
+}
+
+void profile_deinit(struct profile *p)
+{
+    struct profile_index *ix = p->index;
+
+    if (!ix)
+        return;
+    for (size_t i = 0; i < PROFILE_TYPES_MAX; i++)
+        free(p->values[i]);
+    free(p->row_stack);
+    free(p->row_labels);
+    free(ix->plain_row);
+    free(ix->label);
+    free(ix->set_end);
+    table_deinit(&ix->labelled);
+    table_deinit(&ix->sets);
+    free(ix);
+    *p = (struct profile){0};
+}
+
+void profile_reset(struct profile *p)
+{
+    struct profile fresh = {.symbols = p->symbols,
+                            .stacks = p->stacks,
+                            .row_stack = p->row_stack,
+                            .row_labels = p->row_labels,
+                            .index = p->index};
+
+    memcpy(fresh.values, p->values, sizeof fresh.values);
+    forget_rows(p->index);
+    *p = fresh;
+}
+
+int profile_set_types(struct profile *p, const struct sample_type *types, uint32_t n)
+{
+    CHECK(n <= PROFILE_TYPES_MAX);
+    if (p->n_types == 0 && p->n_rows == 0) {
+        memcpy(p->types, types, n * sizeof *types);
+        p->n_types = n;
+        return 0;
+    }
+    if (p->n_types != n)
+        return PROFILE_E_TYPES;
+    for (uint32_t i = 0; i < n; i++)
+        if (p->types[i].name != types[i].name || p->types[i].unit != types[i].unit)
+            return PROFILE_E_TYPES;
+    return 0;
+}
+
+static int number_cmp(int64_t a, int64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int label_cmp(const void *va, const void *vb, void *symbols)
+{
+    const struct label *a = va, *b = vb;
+    int c = bytes_cmp(symbols_text(symbols, a->key), symbols_text(symbols, b->key));
+
+    if (c == 0)
+        c = bytes_cmp(symbols_text(symbols, a->str), symbols_text(symbols, b->str));
+    if (c == 0)
+        c = number_cmp(a->num, b->num);
+    return c ? c : bytes_cmp(symbols_text(symbols, a->unit), symbols_text(symbols, b->unit));
+}
+
+static bool label_same(const struct label *a, const struct label *b)
+{
+    return a->key == b->key && a->str == b->str && a->num == b->num && a->unit == b->unit;
+}
+
+static size_t sort_labels(const struct profile *p, struct label *labels, size_t n)
+{
+    size_t kept = 1;
+
+    if (n < 2)
+        return n;
+    qsort_r(labels, n, sizeof *labels, label_cmp, p->symbols);
+    for (size_t i = 1; i < n; i++)
+        if (!label_same(&labels[i], &labels[kept - 1]))
+            labels[kept++] = labels[i];
+    return kept;
+}
+
+static uint64_t hash_labels(const uint64_t *secret, const struct label *labels, size_t n)
+{
+    uint64_t h = n;
+
+    for (size_t i = 0; i < n; i++) {
+        h = hash_pair(secret, h, (uint64_t)labels[i].key << 32 | labels[i].str);
+        h = hash_pair(secret, h ^ labels[i].unit, (uint64_t)labels[i].num);
+    }
+    return h;
+}
+
+static bool set_is(const struct profile *p, uint32_t id, const struct label *labels, size_t n)
+{
+    size_t set_n;
+    const struct label *set = profile_label_set(p, id, &set_n);
+
+    if (set_n != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!label_same(&set[i], &labels[i]))
+            return false;
+    return true;
+}
+
+uint32_t profile_labels(struct profile *p, struct label *labels, size_t n)
+{
+    struct profile_index *ix = p->index;
+    uint64_t place;
+
+    if (n == 0)
+        return 0;
+    n = sort_labels(p, labels, n);
+    place = hash_labels(ix->secret, labels, n);
+    for (struct probe at = table_probe(&ix->sets, place); table_next(&ix->sets, &at);)
+        if (set_is(p, at.id, labels, n))
+            return at.id;
+
+    XGROW(ix->label, ix->label_cap, ix->n_label + n);
+    memcpy(ix->label + ix->n_label, labels, n * sizeof *labels);
+    ix->n_label += n;
+    XGROW(ix->set_end, ix->set_cap, (size_t)ix->n_sets + 1);
+    ix->set_end[ix->n_sets] = ix->n_label;
+    table_insert(&ix->sets, place, ix->n_sets);
+    return ix->n_sets++;
+}
+
+const struct label *profile_label_set(const struct profile *p, uint32_t id, size_t *ret_n)
+{
+    const struct profile_index *ix = p->index;
+    size_t begin;
+
+    CHECK(id < ix->n_sets);
+    begin = id ? ix->set_end[id - 1] : 0;
+    *ret_n = ix->set_end[id] - begin;
+    return ix->label ? ix->label + begin : NULL;
+}
+
+uint32_t profile_n_label_sets(const struct profile *p)
+{
+    return p->index->n_sets;
+}
+
+static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels)
+{
+    struct profile_index *ix = p->index;
+    size_t want = (size_t)p->n_rows + 1;
+
+    CHECK(p->n_rows < ROW_NONE - 1);
+    XGROW(p->row_stack, ix->row_stack_cap, want);
+    XGROW(p->row_labels, ix->row_labels_cap, want);
+    for (uint32_t t = 0; t < p->n_types; t++) {
+        XGROW(p->values[t], ix->values_cap[t], want);
+        p->values[t][p->n_rows] = 0;
+    }
+    p->row_stack[p->n_rows] = stack;
+    p->row_labels[p->n_rows] = labels;
+    return p->n_rows++;
+}
+
+static uint32_t plain_row(struct profile *p, uint32_t stack)
+{
+    struct profile_index *ix = p->index;
+
+    if (stack >= ix->n_plain) {
+        size_t n = stacks_count(p->stacks);
+
+        CHECK(stack < n);
+        XGROW(ix->plain_row, ix->plain_cap, n);
+        memset(ix->plain_row + ix->n_plain, 0xff, (n - ix->n_plain) * sizeof *ix->plain_row);
+        ix->n_plain = n;
+    }
+    if (ix->plain_row[stack] == ROW_NONE)
+        ix->plain_row[stack] = new_row(p, stack, 0);
+    return ix->plain_row[stack];
+}
+
+static uint32_t labelled_row(struct profile *p, uint32_t stack, uint32_t labels)
+{
+    struct profile_index *ix = p->index;
+    uint64_t place = hash_pair(ix->secret, stack, labels);
+    uint32_t row;
+
+    CHECK(stack < stacks_count(p->stacks) && labels < ix->n_sets);
+    for (struct probe at = table_probe(&ix->labelled, place); table_next(&ix->labelled, &at);)
+        if (p->row_stack[at.id] == stack && p->row_labels[at.id] == labels)
+            return at.id;
+    row = new_row(p, stack, labels);
+    table_insert(&ix->labelled, place, row);
+    return row;
+}
+
+void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values)
+{
+    uint32_t row = labels ? labelled_row(p, stack, labels) : plain_row(p, stack);
+
+    for (uint32_t t = 0; t < p->n_types; t++)
+        p->values[t][row] = add_saturating(p->values[t][row], values[t], &p->saturated);
+}
+
+int64_t profile_total(const struct profile *p, uint32_t type)
+{
+    int64_t total = 0;
+    uint64_t saturated = 0;
+
+    CHECK(type < p->n_types);
+    for (uint32_t row = 0; row < p->n_rows; row++)
+        total = add_saturating(total, p->values[type][row], &saturated);
+    return total;
+}
+
+void profile_by_stack(const struct profile *p, uint32_t type, int64_t *out)
+{
+    uint64_t saturated = 0;
+
+    CHECK(type < p->n_types);
+    memset(out, 0, stacks_count(p->stacks) * sizeof *out);
+    for (uint32_t row = 0; row < p->n_rows; row++) {
+        int64_t *sum = &out[p->row_stack[row]];
+
+        *sum = add_saturating(*sum, p->values[type][row], &saturated);
+    }
+}

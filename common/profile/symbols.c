@@ -1,0 +1,392 @@
+/*
+ * How it works. Four kinds of entry, each a growing array (the id is the index) and a table that
+ * finds an entry's id by its content. A string's bytes stand in an arena, so views stay valid while
+ * the arrays move. A table only proposes ids; content decides.
+ *
+ * Beside each entry stands its content hash: of a string XXH3-64 of its bytes, of the others
+ * XXH3-64 of their numbers and of the content hashes of what they refer to. It is the same in every
+ * process, so it can be stored and order siblings in trees; and it is unkeyed, so it must not place
+ * anything in a table: an attacker could aim. The tables use keyed hashes.
+ *
+ * Entry 0 of each kind is "none" and stands in no table but the strings', so that a function with
+ * no name or a frame at address 0 gets an id of its own and is not taken for the root.
+ */
+#include "profile/symbols.h"
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/xalloc.h"
+#include "profile/table.h"
+
+#include <stdlib.h>
+
+enum { TEXT_CHUNK_BYTES = 64 * 1024 };
+
+/* One kind's ids: how many there are, their content hashes, and the table that finds them. */
+struct index {
+    struct table table;
+    uint64_t *hash;
+    uint32_t n;
+    size_t hash_cap, entry_cap;
+};
+
+struct symbols {
+    const uint64_t *secret;
+    struct arena text;
+    struct index strings, functions, mappings, frames;
+    struct bytes *string;
+    struct function *function;
+    struct mapping *mapping;
+    struct frame *frame;
+};
+
+/* Appends an entry; `array` is grown by the same step. */
+#define APPEND(s_, index_, array_, entry_, content_, place_)                                       \
+    ({                                                                                             \
+        struct index *ix_ = &(s_)->index_;                                                         \
+        CHECK(ix_->n < UINT32_MAX - 1);                                                            \
+        XGROW((s_)->array_, ix_->entry_cap, (size_t)ix_->n + 1);                                   \
+        XGROW(ix_->hash, ix_->hash_cap, (size_t)ix_->n + 1);                                       \
+        (s_)->array_[ix_->n] = (entry_);                                                           \
+        ix_->hash[ix_->n] = (content_);                                                            \
+        table_insert(&ix_->table, (place_), ix_->n);                                               \
+        ix_->n++;                                                                                  \
+    })
+
+static void index_deinit(struct index *ix)
+{
+    table_deinit(&ix->table);
+    free(ix->hash);
+}
+
+static void index_reset(struct index *ix)
+{
+    table_reset(&ix->table);
+    ix->n = 1;
+}
+
+/* Entry 0 of each kind. */
+static void begin(struct symbols *s)
+{
+    XGROW(s->string, s->strings.entry_cap, 1);
+    XGROW(s->function, s->functions.entry_cap, 1);
+    XGROW(s->mapping, s->mappings.entry_cap, 1);
+    XGROW(s->frame, s->frames.entry_cap, 1);
+    s->string[0] = BYTES_LIT("");
+    s->function[0] = (struct function){0};
+    s->mapping[0] = (struct mapping){0};
+    s->frame[0] = (struct frame){0};
+    for (struct index *ix = &s->strings; ix <= &s->frames; ix++) {
+        XGROW(ix->hash, ix->hash_cap, 1);
+        ix->hash[0] = 0;
+        ix->n = 1;
+    }
+}
+
+struct symbols *symbols_new(void)
+{
+    struct symbols *s = xcalloc(1, sizeof *s);
+
+    s->secret = hash_secret();
+    arena_init(&s->text, TEXT_CHUNK_BYTES);
+    begin(s);
+    return s;
+}
+
+void symbols_free(struct symbols *s)
+{
+    if (!s)
+        return;
+    for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
+        index_deinit(ix);
+    free(s->string);
+    free(s->function);
+    free(s->mapping);
+    free(s->frame);
+    arena_deinit(&s->text);
+    free(s);
+}
+
+void symbols_reset(struct symbols *s)
+{
+    for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
+        index_reset(ix);
+    arena_reset(&s->text);
+}
+
+uint32_t symbols_string(struct symbols *s, struct bytes text)
+{
+    uint64_t place;
+
+    if (text.len == 0)
+        return 0;
+    place = hash_keyed(s->secret, text);
+    for (struct probe p = table_probe(&s->strings.table, place); table_next(&s->strings.table, &p);)
+        if (bytes_equal(s->string[p.id], text))
+            return p.id;
+    return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
+}
+
+/* Content hashes are of these words in memory order: little endian, as every machine we run on. */
+static uint64_t hash_words(const uint64_t *words, size_t n)
+{
+    return hash64(bytes_of(words, n * sizeof *words));
+}
+
+static bool function_same(const struct function *a, const struct function *b)
+{
+    return a->name == b->name && a->system_name == b->system_name && a->file == b->file &&
+           a->start_line == b->start_line;
+}
+
+uint32_t symbols_function(struct symbols *s, const struct function *function)
+{
+    struct function f = *function;
+    uint64_t place;
+
+    CHECK(f.name < s->strings.n && f.system_name < s->strings.n && f.file < s->strings.n);
+    if (f.system_name == f.name)
+        f.system_name = 0;
+    place = hash_pair(s->secret, (uint64_t)f.name << 32 | f.file,
+                      (uint64_t)f.system_name << 32 ^ (uint64_t)f.start_line);
+    for (struct probe p = table_probe(&s->functions.table, place);
+         table_next(&s->functions.table, &p);)
+        if (function_same(&s->function[p.id], &f))
+            return p.id;
+
+    const uint64_t *text = s->strings.hash;
+    uint64_t words[] = {text[f.name], text[f.system_name], text[f.file], (uint64_t)f.start_line};
+    return APPEND(s, functions, function, f, hash_words(words, 4), place);
+}
+
+uint32_t symbols_mapping(struct symbols *s, const struct mapping *m)
+{
+    uint64_t place;
+
+    CHECK(m->file < s->strings.n && m->build_id < s->strings.n);
+    if (m->file == 0 && m->build_id == 0)
+        return 0;
+    place = hash_pair(s->secret, m->file, m->build_id);
+    for (struct probe p = table_probe(&s->mappings.table, place);
+         table_next(&s->mappings.table, &p);)
+        if (s->mapping[p.id].file == m->file && s->mapping[p.id].build_id == m->build_id)
+            return p.id;
+
+    uint64_t words[] = {s->strings.hash[m->file], s->strings.hash[m->build_id]};
+    return APPEND(s, mappings, mapping, *m, hash_words(words, 2), place);
+}
+
+static bool frame_same(const struct frame *a, const struct frame *b)
+{
+    return a->function == b->function && a->mapping == b->mapping &&
+           a->line_or_address == b->line_or_address;
+}
+
+uint32_t symbols_frame(struct symbols *s, const struct frame *frame)
+{
+    struct frame f = *frame;
+    uint64_t place;
+
+    CHECK(f.function < s->functions.n && f.mapping < s->mappings.n);
+    if (f.function)
+        f.mapping = 0;
+    place = hash_pair(s->secret, (uint64_t)f.function << 32 | f.mapping, f.line_or_address);
+    for (struct probe p = table_probe(&s->frames.table, place); table_next(&s->frames.table, &p);)
+        if (frame_same(&s->frame[p.id], &f))
+            return p.id;
+
+    /* The first word keeps a function at a line apart from a module at an address. */
+    uint64_t words[] = {f.function ? 1 : 2,
+                        f.function ? s->functions.hash[f.function] : s->mappings.hash[f.mapping],
+                        f.line_or_address};
+    return APPEND(s, frames, frame, f, hash_words(words, 3), place);
+}
+
+uint32_t symbols_n_strings(const struct symbols *s)
+{
+    return s->strings.n;
+}
+
+uint32_t symbols_n_functions(const struct symbols *s)
+{
+    return s->functions.n;
+}
+
+uint32_t symbols_n_mappings(const struct symbols *s)
+{
+    return s->mappings.n;
+}
+
+uint32_t symbols_n_frames(const struct symbols *s)
+{
+    return s->frames.n;
+}
+
+struct bytes symbols_text(const struct symbols *s, uint32_t string)
+{
+    CHECK(string < s->strings.n);
+    return s->string[string];
+}
+
+const struct function *symbols_get_function(const struct symbols *s, uint32_t id)
+{
+    CHECK(id < s->functions.n);
+    return &s->function[id];
+}
+
+const struct mapping *symbols_get_mapping(const struct symbols *s, uint32_t id)
+{
+    CHECK(id < s->mappings.n);
+    return &s->mapping[id];
+}
+
+const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id)
+{
+    CHECK(id < s->frames.n);
+    return &s->frame[id];
+}
+
+const uint64_t *symbols_frame_hashes(const struct symbols *s)
+{
+    return s->frames.hash;
+}
+
+static int number_cmp(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* By content, for two frames whose hashes are equal: as good as never. */
+static int frame_content_cmp(const struct symbols *s, const struct frame *a, const struct frame *b)
+{
+    const struct function *fa = &s->function[a->function], *fb = &s->function[b->function];
+    const struct mapping *ma = &s->mapping[a->mapping], *mb = &s->mapping[b->mapping];
+    const uint32_t texts[][2] = {{fa->name, fb->name},
+                                 {fa->system_name, fb->system_name},
+                                 {fa->file, fb->file},
+                                 {ma->file, mb->file},
+                                 {ma->build_id, mb->build_id}};
+    int c = number_cmp(a->function != 0, b->function != 0);
+
+    for (size_t i = 0; c == 0 && i < sizeof texts / sizeof *texts; i++)
+        c = bytes_cmp(s->string[texts[i][0]], s->string[texts[i][1]]);
+    if (c == 0)
+        c = number_cmp((uint64_t)fa->start_line, (uint64_t)fb->start_line);
+    return c ? c : number_cmp(a->line_or_address, b->line_or_address);
+}
+
+int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b)
+{
+    CHECK(a < s->frames.n && b < s->frames.n);
+    if (a == b)
+        return 0;
+    if (s->frames.hash[a] != s->frames.hash[b])
+        return s->frames.hash[a] < s->frames.hash[b] ? -1 : 1;
+    return frame_content_cmp(s, &s->frame[a], &s->frame[b]);
+}
+
+static struct bytes base_name(struct bytes path)
+{
+    for (size_t i = path.len; i > 0; i--)
+        if (path.data[i - 1] == '/' || path.data[i - 1] == '\\')
+            return bytes_of(path.data + i, path.len - i);
+    return path;
+}
+
+static struct bytes module_name(const struct symbols *s, const struct mapping *m)
+{
+    struct bytes file = base_name(s->string[m->file]);
+
+    if (file.len)
+        return file;
+    return m->build_id ? s->string[m->build_id] : BYTES_LIT("??");
+}
+
+void symbols_frame_name(const struct symbols *s, uint32_t frame, struct buf *out)
+{
+    const struct frame *f = symbols_get_frame(s, frame);
+
+    if (f->function) {
+        buf_append_bytes(out, s->string[s->function[f->function].name]);
+        return;
+    }
+    buf_append_bytes(out, module_name(s, &s->mapping[f->mapping]));
+    buf_printf(out, "+0x%llx", (unsigned long long)f->line_or_address);
+}
+
+struct bytes symbols_frame_file(const struct symbols *s, uint32_t frame)
+{
+    const struct frame *f = symbols_get_frame(s, frame);
+
+    return s->string[f->function ? s->function[f->function].file : s->mapping[f->mapping].file];
+}
+
+/* What symbols_merge remembers: ids of `from` → ids of s. 0: not yet asked, or none. */
+struct merge {
+    struct symbols *s;
+    const struct symbols *from;
+    uint32_t *string, *function, *mapping;
+};
+
+static uint32_t merge_string(struct merge *m, uint32_t id)
+{
+    if (id && !m->string[id])
+        m->string[id] = symbols_string(m->s, m->from->string[id]);
+    return m->string[id];
+}
+
+static uint32_t merge_function(struct merge *m, uint32_t id)
+{
+    const struct function *f = &m->from->function[id];
+
+    if (id && !m->function[id])
+        m->function[id] = symbols_function(
+            m->s, &(struct function){merge_string(m, f->name), merge_string(m, f->system_name),
+                                     merge_string(m, f->file), f->start_line});
+    return m->function[id];
+}
+
+static uint32_t merge_mapping(struct merge *m, uint32_t id)
+{
+    const struct mapping *map = &m->from->mapping[id];
+
+    if (id && !m->mapping[id])
+        m->mapping[id] = symbols_mapping(
+            m->s, &(struct mapping){merge_string(m, map->file), merge_string(m, map->build_id)});
+    return m->mapping[id];
+}
+
+void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first_frame,
+                   uint32_t *ret_frames)
+{
+    /* calloc gives untouched pages, so that a short tail of a large table costs little. */
+    struct merge m = {s, from, xcalloc(from->strings.n, sizeof(uint32_t)),
+                      xcalloc(from->functions.n, sizeof(uint32_t)),
+                      xcalloc(from->mappings.n, sizeof(uint32_t))};
+
+    for (uint32_t i = first_frame; i < from->frames.n; i++) {
+        const struct frame *f = &from->frame[i];
+
+        ret_frames[i] = i == 0 ? 0
+                               : symbols_frame(s, &(struct frame){merge_function(&m, f->function),
+                                                                  merge_mapping(&m, f->mapping),
+                                                                  f->line_or_address});
+    }
+    free(m.string);
+    free(m.function);
+    free(m.mapping);
+}
+
+static size_t index_bytes(const struct index *ix, size_t entry_bytes)
+{
+    return table_bytes(&ix->table) + ix->hash_cap * sizeof *ix->hash + ix->entry_cap * entry_bytes;
+}
+
+size_t symbols_bytes(const struct symbols *s)
+{
+    return arena_reserved(&s->text) + index_bytes(&s->strings, sizeof *s->string) +
+           index_bytes(&s->functions, sizeof *s->function) +
+           index_bytes(&s->mappings, sizeof *s->mapping) +
+           index_bytes(&s->frames, sizeof *s->frame);
+}

@@ -1,0 +1,98 @@
+/*
+ * How it works. The place of an entry is the top bits of its tag, so the slots stand nearly sorted
+ * by tag, and doubling the table moves each entry to about twice its place: growing is one pass in
+ * order, reading nothing but the slots.
+ *
+ * hash_keyed is the scheme of fast keyed string hashes: 16 bytes at a time are xored with secret
+ * words, multiplied, folded, and chained through the next multiplication. Whoever does not know the
+ * secret cannot aim at one place of the table.
+ */
+#include "profile/table.h"
+
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+enum { SLOTS_MIN = 64, SHRINK_BELOW = 16 };
+
+void table_deinit(struct table *t)
+{
+    free(t->slots);
+    *t = (struct table){0};
+}
+
+static void resize(struct table *t, uint32_t n_slots)
+{
+    t->slots = xcalloc(n_slots, sizeof *t->slots);
+    t->mask = n_slots - 1;
+    t->shift = 32 - (unsigned)__builtin_ctz(n_slots);
+}
+
+static void place(struct table *t, uint64_t slot)
+{
+    uint32_t at = (uint32_t)(slot >> 32) >> t->shift;
+
+    while (t->slots[at])
+        at = (at + 1) & t->mask;
+    t->slots[at] = slot;
+}
+
+static void grow(struct table *t)
+{
+    uint64_t *old = t->slots;
+    size_t n_old = old ? (size_t)t->mask + 1 : 0;
+
+    resize(t, old ? (uint32_t)(n_old * 2) : SLOTS_MIN);
+    for (size_t i = 0; i < n_old; i++)
+        if (old[i])
+            place(t, old[i]);
+    free(old);
+}
+
+void table_reset(struct table *t)
+{
+    size_t n_slots = (size_t)t->mask + 1;
+
+    if (!t->slots)
+        return;
+    if (n_slots > SLOTS_MIN && t->n < n_slots / SHRINK_BELOW) {
+        free(t->slots);
+        resize(t, (uint32_t)(n_slots / 2));
+    } else {
+        memset(t->slots, 0, n_slots * sizeof *t->slots);
+    }
+    t->n = 0;
+}
+
+void table_insert(struct table *t, uint64_t hash, uint32_t id)
+{
+    if (!t->slots || t->n >= t->mask - t->mask / 4)
+        grow(t);
+    place(t, (hash >> 32) << 32 | (id + UINT64_C(1)));
+    t->n++;
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+uint64_t hash_keyed(const uint64_t *secret, struct bytes s)
+{
+    const uint8_t *p = s.data;
+    size_t left = s.len;
+    uint64_t h = secret[8] ^ s.len, a, b;
+    uint8_t tail[16] = {0};
+
+    for (; left > 16; p += 16, left -= 16)
+        h = fold_multiply(load64(p) ^ secret[9] ^ h, load64(p + 8) ^ secret[10]);
+    if (left)
+        memcpy(tail, p, left);
+    a = load64(tail);
+    b = load64(tail + 8);
+    h = fold_multiply(a ^ secret[11] ^ h, b ^ secret[12]);
+    return fold_multiply(h ^ secret[13], secret[14]);
+}
