@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 enum { LABELS_PER_SET_MAX = 4096 };
+#define STRING_UNSEEN UINT32_MAX
 
 /* The record's id → the target's. id[0] is 0. */
 struct map {
@@ -38,6 +39,8 @@ struct record_decoder {
     struct bytes values[PROFILE_TYPES_MAX];
     uint32_t n_values, n_types;
     struct bytes types[PROFILE_TYPES_MAX];
+    struct bytes *text; /* [string.n]; string.id: STRING_UNSEEN, or interned */
+    size_t cap_text;
     struct map string, function, mapping, frame, node, labels;
     struct label *set;
     size_t cap_set;
@@ -60,14 +63,14 @@ void record_decoder_free(struct record_decoder *d)
         return;
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         free(maps[i]->id);
+    free(d->text);
     free(d->set);
     arena_deinit(&d->arena);
     zcodec_free(d->z);
     free(d);
 }
 
-/* ---- header -----------------------------------------------------------------------------------
- */
+/* ---- header ------------------------------------------------------------------------------ */
 
 static int bad(struct failure *f, const char *what)
 {
@@ -160,6 +163,8 @@ int record_open(struct record_decoder *d, struct bytes value, struct record_head
         return bad(f, "no magic");
     if (value.data[RECORD_AT_VERSION] != RECORD_VERSION)
         return bad(f, "its version is not known");
+    if (value.data[RECORD_AT_FLAGS] != 0 || value.data[RECORD_AT_FLAGS + 1] != 0)
+        return bad(f, "it has flags that are not known");
     c = cursor_of(bytes_of(value.data + RECORD_FIXED_BYTES, value.len - RECORD_FIXED_BYTES));
     if (u32_at(value, RECORD_AT_CRC) != crc32c(0, bytes_of(c.at, cursor_left(&c))))
         return bad(f, "its CRC does not match");
@@ -172,8 +177,7 @@ int record_open(struct record_decoder *d, struct bytes value, struct record_head
     return header_decode(d, header, h, f);
 }
 
-/* ---- sections ---------------------------------------------------------------------------------
- */
+/* ---- sections ---------------------------------------------------------------------------- */
 
 static bool section_store(struct record_decoder *d, uint64_t tag, struct bytes section)
 {
@@ -279,21 +283,34 @@ static bool id_get(struct cursor *c, const struct map *m, uint32_t *ret)
     return true;
 }
 
-static bool strings_read(struct record_decoder *d, struct symbols *s)
+static bool strings_read(struct record_decoder *d)
 {
     struct cursor c, lengths;
-    struct bytes text;
     uint64_t len;
     uint32_t n;
 
     if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &lengths))
         return false;
+    XGROW(d->text, d->cap_text, (size_t)n + 1);
     for (uint32_t i = 1; i <= n; i++) {
-        if (!varint_get(&lengths, &len) || !cursor_take(&c, len, &text))
+        if (!varint_get(&lengths, &len) || !cursor_take(&c, len, &d->text[i]))
             return false;
-        d->string.id[i] = symbols_string(s, text);
+        d->string.id[i] = STRING_UNSEEN;
     }
     return cursor_left(&c) == 0;
+}
+
+/* The column's next entry, a string, interned. */
+static bool string_get(struct record_decoder *d, struct symbols *s, struct cursor *c, uint32_t *ret)
+{
+    uint64_t v;
+
+    if (!varint_get(c, &v) || v >= d->string.n)
+        return false;
+    if (d->string.id[v] == STRING_UNSEEN)
+        d->string.id[v] = symbols_string(s, d->text[v]);
+    *ret = d->string.id[v];
+    return true;
 }
 
 static bool functions_read(struct record_decoder *d, struct symbols *s)
@@ -307,8 +324,8 @@ static bool functions_read(struct record_decoder *d, struct symbols *s)
         !column_take(&c, n, &system) || !column_take(&c, n, &file) || !column_take(&c, n, &line))
         return false;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!id_get(&name, &d->string, &f.name) || !id_get(&system, &d->string, &f.system_name) ||
-            !id_get(&file, &d->string, &f.file) || !varint_get(&line, &v))
+        if (!string_get(d, s, &name, &f.name) || !string_get(d, s, &system, &f.system_name) ||
+            !string_get(d, s, &file, &f.file) || !varint_get(&line, &v))
             return false;
         f.start_line = unzigzag(v);
         d->function.id[i] = symbols_function(s, &f);
@@ -326,7 +343,7 @@ static bool mappings_read(struct record_decoder *d, struct symbols *s)
         !column_take(&c, n, &build_id))
         return false;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!id_get(&file, &d->string, &m.file) || !id_get(&build_id, &d->string, &m.build_id))
+        if (!string_get(d, s, &file, &m.file) || !string_get(d, s, &build_id, &m.build_id))
             return false;
         d->mapping.id[i] = symbols_mapping(s, &m);
     }
@@ -369,17 +386,19 @@ static bool nodes_read(struct record_decoder *d, struct stacks *st)
     return cursor_left(&c) == 0;
 }
 
-static bool label_read(struct record_decoder *d, struct cursor *c, struct label *l)
+static bool label_read(struct record_decoder *d, struct symbols *s, struct cursor *c,
+                       struct label *l)
 {
     uint64_t num;
 
-    if (!id_get(c, &d->string, &l->key) || !id_get(c, &d->string, &l->str) || !varint_get(c, &num))
+    if (!string_get(d, s, c, &l->key) || !string_get(d, s, c, &l->str) || !varint_get(c, &num))
         return false;
     l->num = unzigzag(num);
-    return id_get(c, &d->string, &l->unit);
+    return string_get(d, s, c, &l->unit);
 }
 
-static bool label_set_read(struct record_decoder *d, struct cursor *c, size_t *ret_n)
+static bool label_set_read(struct record_decoder *d, struct symbols *s, struct cursor *c,
+                           size_t *ret_n)
 {
     uint64_t n;
 
@@ -387,7 +406,7 @@ static bool label_set_read(struct record_decoder *d, struct cursor *c, size_t *r
         return false;
     XGROW(d->set, d->cap_set, n);
     for (uint64_t i = 0; i < n; i++)
-        if (!label_read(d, c, &d->set[i]))
+        if (!label_read(d, s, c, &d->set[i]))
             return false;
     *ret_n = n;
     return true;
@@ -404,15 +423,14 @@ static bool labels_read(struct record_decoder *d, struct profile *into)
         return false;
     memset(d->labels.id, 0, d->labels.n * sizeof *d->labels.id);
     for (uint32_t i = 1; into && i <= n; i++) {
-        if (!label_set_read(d, &c, &n_labels))
+        if (!label_set_read(d, into->symbols, &c, &n_labels))
             return false;
         d->labels.id[i] = profile_labels(into, d->set, n_labels);
     }
     return !into || cursor_left(&c) == 0;
 }
 
-/* ---- rows -------------------------------------------------------------------------------------
- */
+/* ---- rows -------------------------------------------------------------------------------- */
 
 static bool rows_check(struct record_decoder *d, struct cursor node, struct cursor labels,
                        uint32_t n)
@@ -486,9 +504,9 @@ int record_read(struct record_decoder *d, struct profile *into, bool with_labels
     r = types_declare(d, into);
     if (r != 0)
         return r;
-    if (!strings_read(d, into->symbols) || !functions_read(d, into->symbols) ||
-        !mappings_read(d, into->symbols) || !frames_read(d, into->symbols) ||
-        !nodes_read(d, into->stacks) || !labels_read(d, with_labels ? into : NULL))
+    if (!strings_read(d) || !functions_read(d, into->symbols) || !mappings_read(d, into->symbols) ||
+        !frames_read(d, into->symbols) || !nodes_read(d, into->stacks) ||
+        !labels_read(d, with_labels ? into : NULL))
         return -EBADMSG;
     return rows_read(d, into);
 }

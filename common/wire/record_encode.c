@@ -77,8 +77,7 @@ void record_encoder_free(struct record_encoder *e)
     free(e);
 }
 
-/* ---- select -----------------------------------------------------------------------------------
- */
+/* ---- select ------------------------------------------------------------------------------ */
 
 static void map_clear(struct map *m, uint32_t n)
 {
@@ -177,12 +176,16 @@ static void select_all(struct record_encoder *e, const struct profile *p, uint32
     map_number(&e->map[MAP_STRING]);
 }
 
-/* ---- write ------------------------------------------------------------------------------------
- */
+/* ---- write ------------------------------------------------------------------------------- */
 
-#define for_each_used(i, m)                                                                        \
-    for (uint32_t i = 1; i < (m)->n; i++)                                                          \
-        if ((m)->id[i])
+/* The first id above i that is in this part; 0: none. */
+static uint32_t next_used(const struct map *m, uint32_t i)
+{
+    while (++i < m->n)
+        if (m->id[i])
+            return i;
+    return 0;
+}
 
 static void section_end(struct record_encoder *e, enum record_section tag)
 {
@@ -204,8 +207,10 @@ static void write_strings(struct record_encoder *e, const struct symbols *s)
     const struct map *m = &e->map[MAP_STRING];
 
     buf_varint(&e->section, m->used);
-    for_each_used(i, m) buf_varint(&e->section, symbols_text(s, i).len);
-    for_each_used(i, m) buf_append_bytes(&e->section, symbols_text(s, i));
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, symbols_text(s, i).len);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_append_bytes(&e->section, symbols_text(s, i));
     section_end(e, SECTION_STRINGS);
 }
 
@@ -215,10 +220,14 @@ static void write_functions(struct record_encoder *e, const struct symbols *s)
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for_each_used(i, m) buf_varint(&e->section, string[symbols_get_function(s, i)->name]);
-    for_each_used(i, m) buf_varint(&e->section, string[symbols_get_function(s, i)->system_name]);
-    for_each_used(i, m) buf_varint(&e->section, string[symbols_get_function(s, i)->file]);
-    for_each_used(i, m) buf_varint(&e->section, zigzag(symbols_get_function(s, i)->start_line));
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, string[symbols_get_function(s, i)->name]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, string[symbols_get_function(s, i)->system_name]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, string[symbols_get_function(s, i)->file]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, zigzag(symbols_get_function(s, i)->start_line));
     section_end(e, SECTION_FUNCTIONS);
 }
 
@@ -228,8 +237,10 @@ static void write_mappings(struct record_encoder *e, const struct symbols *s)
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for_each_used(i, m) buf_varint(&e->section, string[symbols_get_mapping(s, i)->file]);
-    for_each_used(i, m) buf_varint(&e->section, string[symbols_get_mapping(s, i)->build_id]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, string[symbols_get_mapping(s, i)->file]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, string[symbols_get_mapping(s, i)->build_id]);
     section_end(e, SECTION_MAPPINGS);
 }
 
@@ -238,11 +249,12 @@ static void write_frames(struct record_encoder *e, const struct symbols *s)
     const struct map *m = &e->map[MAP_FRAME];
 
     buf_varint(&e->section, m->used);
-    for_each_used(i, m)
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
         buf_varint(&e->section, e->map[MAP_FUNCTION].id[symbols_get_frame(s, i)->function]);
-    for_each_used(i, m)
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
         buf_varint(&e->section, e->map[MAP_MAPPING].id[symbols_get_frame(s, i)->mapping]);
-    for_each_used(i, m) buf_varint(&e->section, symbols_get_frame(s, i)->line_or_address);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, symbols_get_frame(s, i)->line_or_address);
     section_end(e, SECTION_FRAMES);
 }
 
@@ -252,8 +264,10 @@ static void write_nodes(struct record_encoder *e, const struct stacks *st)
     const struct stack_node *nodes = stacks_nodes(st);
 
     buf_varint(&e->section, m->used);
-    for_each_used(i, m) buf_varint(&e->section, m->id[i] - m->id[nodes[i].parent]);
-    for_each_used(i, m) buf_varint(&e->section, e->map[MAP_FRAME].id[nodes[i].frame]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, m->id[i] - m->id[nodes[i].parent]);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        buf_varint(&e->section, e->map[MAP_FRAME].id[nodes[i].frame]);
     section_end(e, SECTION_NODES);
 }
 
@@ -263,8 +277,7 @@ static void write_labels(struct record_encoder *e, const struct profile *p)
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for_each_used(set, m)
-    {
+    for (uint32_t set = next_used(m, 0); set; set = next_used(m, set)) {
         size_t n = 0;
         const struct label *l = profile_label_set(p, set, &n);
 
@@ -309,8 +322,7 @@ static void write_all(struct record_encoder *e, const struct profile *p, const s
     write_rows(e, p, from, to);
 }
 
-/* ---- header -----------------------------------------------------------------------------------
- */
+/* ---- header ------------------------------------------------------------------------------ */
 
 static ProtobufCBinaryData binary(struct bytes s)
 {
@@ -391,8 +403,7 @@ void record_stamp(uint8_t *value, size_t len, struct hash128 source, uint64_t se
     memcpy(value + RECORD_AT_CRC, &crc, sizeof crc);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------
- */
+/* ---- parts ------------------------------------------------------------------------------- */
 
 static int emit_piece(struct record_encoder *e, const struct record_header *h, uint32_t part,
                       record_emit_cb *emit, void *ctx)
