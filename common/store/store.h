@@ -9,6 +9,18 @@
  * thread, exactly once. r = 0, or -errno: -ENOTCONN and -ETIMEDOUT say that the outcome is unknown
  * (a put may be repeated; a commit may too: one that already took effect answers 0 again). Arguments
  * are copied before the call returns; replies are views, valid during the callback.
+ *
+ * Writes of one handle take effect in the order of the calls. A read sees the writes whose callback
+ * has come; it may or may not see later ones.
+ *
+ *   -ENOTCONN       no connection now; a call made while one is being built waits for it
+ *   -EAGAIN         the server refuses for a while: loading, read-only, no replicas, out of memory, busy
+ *   -ENOBUFS        too much is waiting in this handle already
+ *   -ENOSPC         the local store is full and nothing more can be given up
+ *   -EACCES         user or password
+ *   -EINVAL         an argument that no store could take (a key beyond STORE_KEY_MAX, ttl_ms <= 0)
+ *   -EBADMSG        what the store holds under that name is not what this program writes
+ *   -ECANCELED      the handle was closed meanwhile (outcome unknown)
  */
 #ifndef HEARTH_STORE_STORE_H
 #define HEARTH_STORE_STORE_H
@@ -19,6 +31,8 @@
 #include <uv.h>
 
 struct store;
+
+enum { STORE_KEY_MAX = 500 };   /* bytes of a key and a field together; a key has at least one */
 
 /* values[i] for what was asked, in order; data == NULL: there is none. For whole hashes, fields too. */
 struct store_reply {
@@ -46,10 +60,11 @@ void store_agree(struct store *s, struct bytes key, struct bytes field, struct b
                  store_cb *cb, void *ctx);
 
 /* What a partition's meta says. */
+#define STORE_OFFSET_NONE UINT64_MAX    /* the same number as LOG_BEGIN of log.h */
 struct store_meta {
     uint64_t epoch, token;
     uint64_t seq;                       /* of the last flush, 0: none */
-    uint64_t offset;                    /* next offset not yet contained; LOG_BEGIN: none */
+    uint64_t offset;                    /* next offset not yet contained; STORE_OFFSET_NONE: none */
     int64_t updated_ms;
 };
 typedef void store_meta_cb(void *ctx, int r, const struct store_meta *meta);
@@ -88,19 +103,28 @@ struct store_commit {
 void store_commit(struct store *s, const struct store_commit *c, store_cb *cb, void *ctx);
 
 bool store_ready(const struct store *s);
-/* Fails what is pending with -ECANCELED, then closed, once. */
+/* Fails what is pending with -ECANCELED, then closed, once; the handle is gone then. Callbacks and
+ * closed come from the loop, not from within this call. */
 void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
 
 /* ---- implementations -------------------------------------------------------------------------- */
 
 struct store_redis_options;             /* store_redis.h: redis_url, timeouts */
+/* FAILURE: the URL is bad. A server that is not there is no failure: the handle goes on trying. */
 int store_redis_new(uv_loop_t *loop, const struct store_redis_options *o, struct store **ret,
                     struct failure *f);
 
-/* One environment per process, with a lock on the directory and a sweep of what has expired; the
- * oldest blobs go first when max_bytes is reached, which is logged and counted. */
+/*
+ * One environment per process and directory (made if absent), with a lock on it, a thread that writes
+ * and a sweep of what has expired; stores of several loops share it. The file never grows beyond
+ * max_bytes: blobs nearest to their end go first, which is logged and counted.
+ * FAILURE with f naming the holder when the directory is in use.
+ */
 struct lmdb_env;
 int lmdb_env_open(const char *dir, int64_t max_bytes, struct lmdb_env **ret, struct failure *f);
+/* Says in the lock file where this process can be reached, for the error of whoever comes second. */
+void lmdb_env_announce(struct lmdb_env *e, const char *admin_address);
+/* After its stores have closed. */
 void lmdb_env_close(struct lmdb_env *e);
 struct store *store_lmdb_new(uv_loop_t *loop, struct lmdb_env *e);
 
