@@ -1,4 +1,6 @@
 /* Options: the same rows read from file, environment and flags, and every way to get them wrong. */
+#include "base/options.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,8 +9,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#include "base/options.h"
 
 #define FOOD_OPTIONS(X)                                                                            \
     X(INT, guests, "4", 1, 12, NULL, "people at the table")                                        \
