@@ -9,6 +9,7 @@
  */
 #include "base/metrics.h"
 
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <dirent.h>
@@ -124,6 +125,16 @@ static void render_histogram(struct buf *out, const struct metric *m)
     buf_printf(out, "%s_count %" PRId64 "\n", m->name, count);
 }
 
+static void render_value(struct buf *out, const struct metric *m, unsigned label_value)
+{
+    int64_t value = metric_get(m, label_value);
+
+    if (m->in_ms)
+        buf_printf(out, " %.3f\n", (double)value / MS_PER_S);
+    else
+        buf_printf(out, " %" PRId64 "\n", value);
+}
+
 static void render_labelled(struct buf *out, const struct metric *m)
 {
     const char *value = m->values;
@@ -131,8 +142,8 @@ static void render_labelled(struct buf *out, const struct metric *m)
     for (unsigned i = 0, n = n_series(m); i < n; i++) {
         int len = (int)strcspn(value, "|");
 
-        buf_printf(out, "%s{%s=\"%.*s\"} %" PRId64 "\n", m->name, m->label, len, value,
-                   metric_get(m, i));
+        buf_printf(out, "%s{%s=\"%.*s\"}", m->name, m->label, len, value);
+        render_value(out, m, i);
         value += len + 1;
     }
 }
@@ -141,11 +152,11 @@ static void render_family(struct buf *out, const struct metric *m)
 {
     render_head(out, m->name, m->help, kind_names[m->kind]);
     if (m->kind == METRIC_KIND_HISTOGRAM)
-        render_histogram(out, m);
-    else if (m->label)
-        render_labelled(out, m);
-    else
-        buf_printf(out, "%s %" PRId64 "\n", m->name, metric_get(m, 0));
+        return render_histogram(out, m);
+    if (m->label)
+        return render_labelled(out, m);
+    buf_append_str(out, m->name);
+    render_value(out, m, 0);
 }
 
 static void render_process_value(struct buf *out, const char *name, const char *kind,

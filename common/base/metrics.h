@@ -25,6 +25,7 @@ struct metric {
     const char *name, *help;
     enum metric_kind kind;
     const char *label, *values;         /* label name and its values separated by '|', or NULL */
+    bool in_ms;                         /* cells hold ms; printed as seconds, Prometheus' unit */
     const double *bounds;               /* histogram: rising upper bounds > 0, 0-terminated */
     _Atomic int64_t cells[METRIC_SERIES_MAX + 1];
     _Atomic double sum;                 /* histogram */
@@ -34,6 +35,9 @@ struct metric {
 #define METRIC_COUNTER_BY(n, h, l, v)                                                              \
     {.name = (n), .help = (h), .kind = METRIC_KIND_COUNTER, .label = (l), .values = (v)}
 #define METRIC_GAUGE(n, h)               {.name = (n), .help = (h), .kind = METRIC_KIND_GAUGE}
+/* Set in milliseconds, printed in seconds: the name ends in _seconds. */
+#define METRIC_GAUGE_MS(n, h)                                                                      \
+    {.name = (n), .help = (h), .kind = METRIC_KIND_GAUGE, .in_ms = true}
 #define METRIC_HISTOGRAM(n, h, b)                                                                  \
     {.name = (n), .help = (h), .kind = METRIC_KIND_HISTOGRAM, .bounds = (b)}
 
