@@ -1,7 +1,14 @@
 /*
  * Daemon: what every long-running program does around its loop. Options (file, environment, flags,
- * --check-config, --options, --metrics, --version), log, allocator, SIGTERM/SIGINT → drain once,
- * admin listener with /healthz, /readyz, /metrics.
+ * --help, --version, --options, --options-markdown, --metrics, --check-config), log, allocator
+ * thresholds (xalloc_tune(0); a program that must stay small tunes again), the admin listener with
+ * /healthz, /readyz and /metrics, and signals:
+ *
+ *   SIGTERM, SIGINT   on_stop, once; a second one exits at once with status 130
+ *   SIGHUP            logged and ignored: nothing can be reloaded yet
+ *   SIGPIPE           ignored
+ *
+ * A drain that outlives drain_timeout ends in exit status 1. One thread, that of the loop.
  */
 #ifndef HEARTH_NET_DAEMON_H
 #define HEARTH_NET_DAEMON_H
@@ -25,6 +32,7 @@ struct daemon;
 /*
  * Loads the options that were bound to o, after binding its own. Returns 0 to go on; 1: done, exit
  * with *ret_exit (help, --check-config, errors printed). argv keeps positional arguments only.
+ * program is borrowed for ever. --metrics prints what is registered by now: register metrics first.
  */
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
                         char **argv, int *ret_exit);
@@ -32,11 +40,14 @@ int daemon_options_load(struct options *o, struct daemon_options *d, const char 
 /* on_stop: begin to drain; call daemon_exit when done. It is called once, on the loop's thread. */
 struct daemon *daemon_new(uv_loop_t *loop, const char *program, const struct daemon_options *o,
                           void (*on_stop)(void *ctx), void *ctx);
-/* ready: answers /readyz; fills why (a short text) when not. admin may be NULL or "off". */
+/* ready: answers /readyz; fills why (a short text) when not; NULL: ready from the start. Once a stop
+ * began the answer is "stopping". address may be NULL or "off": no listener. */
 int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx, struct buf *why),
                  void *ctx, struct failure *f);
-/* Runs the loop until daemon_exit; returns the exit status. */
+/* Runs the loop until daemon_exit; returns the exit status. Other handles may be open still: close
+ * them, and run the loop until they are. */
 int daemon_run(struct daemon *d);
+/* The first call decides the status. */
 void daemon_exit(struct daemon *d, int status);
 void daemon_free(struct daemon *d);
 
