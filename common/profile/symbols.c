@@ -378,6 +378,31 @@ void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first
     free(m.mapping);
 }
 
+static uint32_t copy_string(struct symbols *s, const struct symbols *from, uint32_t string)
+{
+    return symbols_string(s, symbols_text(from, string));
+}
+
+uint32_t symbols_copy_frame(struct symbols *s, const struct symbols *from, uint32_t frame)
+{
+    const struct frame *f = symbols_get_frame(from, frame);
+    const struct function *fn = &from->function[f->function];
+    const struct mapping *m = &from->mapping[f->mapping];
+    struct frame copy = {.line_or_address = f->line_or_address};
+
+    if (frame == 0)
+        return 0;
+    if (f->function)
+        copy.function =
+            symbols_function(s, &(struct function){copy_string(s, from, fn->name),
+                                                   copy_string(s, from, fn->system_name),
+                                                   copy_string(s, from, fn->file), fn->start_line});
+    else
+        copy.mapping = symbols_mapping(
+            s, &(struct mapping){copy_string(s, from, m->file), copy_string(s, from, m->build_id)});
+    return symbols_frame(s, &copy);
+}
+
 static size_t index_bytes(const struct index *ix, size_t entry_bytes)
 {
     return table_bytes(&ix->table) + ix->hash_cap * sizeof *ix->hash + ix->entry_cap * entry_bytes;

@@ -69,6 +69,9 @@ struct bytes symbols_frame_file(const struct symbols *s, uint32_t frame);
 void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first_frame,
                    uint32_t *ret_frames);
 
+/* The same for one frame: its id in s. */
+uint32_t symbols_copy_frame(struct symbols *s, const struct symbols *from, uint32_t frame);
+
 size_t symbols_bytes(const struct symbols *s);      /* memory in use */
 
 #endif

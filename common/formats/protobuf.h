@@ -1,0 +1,82 @@
+/*
+ * Protobuf on the wire: the walk over a message's fields, for readers that decode streams of bytes
+ * from outside without building objects. Groups and field number 0 are malformed.
+ */
+#ifndef HEARTH_FORMATS_PROTOBUF_H
+#define HEARTH_FORMATS_PROTOBUF_H
+
+#include "base/varint.h"
+
+enum pb_type { PB_VARINT = 0, PB_FIXED64 = 1, PB_LEN = 2, PB_FIXED32 = 5 };
+
+struct pb_field {
+    uint64_t number;
+    enum pb_type type;
+    uint64_t value;    /* PB_VARINT */
+    struct bytes data; /* the others: a view of the input */
+};
+
+enum pb_step { PB_END, PB_FIELD, PB_MALFORMED };
+
+static inline bool pb_varint(struct cursor *c, uint64_t *ret)
+{
+    if (c->at < c->end && *c->at < 0x80) {
+        *ret = *c->at++;
+        return true;
+    }
+    return varint_get(c, ret);
+}
+
+static inline enum pb_step pb_next(struct cursor *c, struct pb_field *f)
+{
+    uint64_t tag, len;
+    bool ok;
+
+    if (c->at == c->end)
+        return PB_END;
+    if (!pb_varint(c, &tag) || tag >> 3 == 0)
+        return PB_MALFORMED;
+    f->number = tag >> 3;
+    f->type = (enum pb_type)(tag & 7);
+    switch (f->type) {
+    case PB_VARINT:
+        ok = pb_varint(c, &f->value);
+        break;
+    case PB_LEN:
+        ok = pb_varint(c, &len) && cursor_take(c, len, &f->data);
+        break;
+    case PB_FIXED64:
+        ok = cursor_take(c, 8, &f->data);
+        break;
+    case PB_FIXED32:
+        ok = cursor_take(c, 4, &f->data);
+        break;
+    default:
+        ok = false;
+    }
+    return ok ? PB_FIELD : PB_MALFORMED;
+}
+
+/*
+ * Reads the varint fields 1 … n - 1 of a flat message into out[number], 0 where absent; of a field
+ * given twice the last counts. Unknown fields are skipped; a known one of another type is
+ * malformed.
+ */
+static inline bool pb_numbers(struct bytes message, uint64_t *out, unsigned n)
+{
+    struct cursor c = cursor_of(message);
+    enum pb_step step;
+    struct pb_field f;
+
+    memset(out, 0, n * sizeof *out);
+    while ((step = pb_next(&c, &f)) == PB_FIELD) {
+        if (f.number >= n)
+            continue;
+        if (f.type != PB_VARINT)
+            return false;
+        out[f.number] = f.value;
+    }
+    return step == PB_END;
+}
+
+#endif

@@ -1,0 +1,13 @@
+/* UTF-8: names come from outside as bytes; what we keep and print is always valid. */
+#ifndef HEARTH_FORMATS_UTF8_H
+#define HEARTH_FORMATS_UTF8_H
+
+#include "base/bytes.h"
+
+bool utf8_valid(struct bytes s);
+/* Appends s to out, each byte that is not part of a valid character as U+FFFD (as Go does it). */
+void utf8_repair(struct bytes s, struct buf *out);
+/* The longest prefix of s of at most max bytes that does not end inside a character. */
+struct bytes utf8_cut(struct bytes s, size_t max);
+
+#endif
