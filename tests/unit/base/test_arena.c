@@ -107,6 +107,7 @@ static void rounds_that_alternate_keep_what_the_large_ones_need(void **state)
     reserved = arena_reserved(&a);
     for (int round = 0; round < 20; round++) {
         arena_reset(&a);
+        assert_int_equal(arena_reserved(&a), reserved);
         fill(&a, round % 2 ? 1 << 20 : 1 << 10);
         assert_int_equal(arena_reserved(&a), reserved);
     }

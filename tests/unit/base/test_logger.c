@@ -92,6 +92,20 @@ static void text_from_outside_cannot_forge_a_line_or_a_field(void **state)
                         "k=\"a\\u0000b\" l=\"\ufffd\ufffd\ufffd\" m=\"\ufffd\ufffd\ufffd\"\n");
 }
 
+/* Overlong forms, a surrogate's neighbours, the last code point and the one after it. */
+static void only_well_formed_utf_8_passes(void **state)
+{
+    (void)state;
+    capture();
+    LOG(LOG_INFO, "e", F_STR("a", "\xe0\x9f\xbf"), F_STR("b", "\xf0\x8f\xbf\xbf"),
+        F_STR("c", "\xf4\x90\x80\x80"), F_STR("d", "\xed\x9f\xbf\xee\x80\x80"),
+        F_STR("e", "\xf4\x8f\xbf\xbf"));
+    assert_string_equal(line_after_time(),
+                        "level=info program=test event=e a=\"\ufffd\ufffd\ufffd\" "
+                        "b=\"\ufffd\ufffd\ufffd\ufffd\" c=\"\ufffd\ufffd\ufffd\ufffd\" "
+                        "d=\"\xed\x9f\xbf\xee\x80\x80\" e=\"\xf4\x8f\xbf\xbf\"\n");
+}
+
 static void json_lines_are_json(void **state)
 {
     char *line;
@@ -183,6 +197,7 @@ int main(void)
         cmocka_unit_test_setup(a_line_has_time_level_program_event_and_fields, set_up),
         cmocka_unit_test_setup(an_event_without_fields_is_fine, set_up),
         cmocka_unit_test_setup(text_from_outside_cannot_forge_a_line_or_a_field, set_up),
+        cmocka_unit_test_setup(only_well_formed_utf_8_passes, set_up),
         cmocka_unit_test_setup(json_lines_are_json, set_up),
         cmocka_unit_test_setup(a_long_value_is_cut, set_up),
         cmocka_unit_test_setup(levels_below_the_least_are_not_printed, set_up),

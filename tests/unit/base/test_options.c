@@ -129,6 +129,14 @@ static void lists_are_sequences_or_comma_separated(void **state)
     assert_string_equal(f->food.dishes, "");
 }
 
+static void a_list_with_a_bad_entry_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(load_yaml(f, "dishes: [a, '', b, ~]\n"), 2);
+    assert_string_equal(f->food.dishes, "soup");
+}
+
 static void an_empty_file_sets_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -431,6 +439,8 @@ static void whole_numbers_are_decimal_and_bounded(void **state)
     assert_int_equal(v, -INT64_MAX);
     assert_int_equal(option_parse_int("9223372036854775807", 0, INT64_MAX, &v), 0);
     assert_int_equal(option_parse_int("9223372036854775808", 0, INT64_MAX, &v), -ERANGE);
+    assert_int_equal(option_parse_int("9223372036854775808", INT64_MIN, INT64_MAX, &v), -ERANGE);
+    assert_int_equal(option_parse_int("-9223372036854775809", INT64_MIN, INT64_MAX, &v), -ERANGE);
     assert_int_equal(option_parse_int("11", 0, 10, &v), -ERANGE);
     assert_int_equal(v, INT64_MAX);
     for (const char **s = (const char *[]){"", "-", "+1", " 1", "1 ", "0x1", "1e3", "--1", NULL};
@@ -466,6 +476,7 @@ int main(void)
         TEST(defaults_are_written_when_a_table_is_bound),
         TEST(a_file_sets_every_kind),
         TEST(lists_are_sequences_or_comma_separated),
+        TEST(a_list_with_a_bad_entry_is_left_alone),
         TEST(an_empty_file_sets_nothing),
         TEST(every_error_of_a_file_is_listed_with_line_and_column),
         TEST(a_syntax_error_has_its_place),
