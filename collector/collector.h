@@ -23,7 +23,8 @@
     X(DURATION, publish_timeout, "30s", 100, 3600000, NULL, "answer 503 when the log has not acknowledged by then") \
     X(LIST, series_tags, "region,zone,cluster,namespace", 0, 0, NULL, "tags that make a series, besides env and version") \
     X(INT, spread, "1", 1, 16, NULL, "partitions that one service is spread over")                 \
-    X(INT, series_max, "5000", 1, 1000000, NULL, "distinct series of a service; what exceeds it goes to __other__")
+    X(INT, series_max, "5000", 1, 1000000, NULL, "distinct series of a service; what exceeds it goes to __other__") \
+    X(INT, services_max, "5000", 1, 1000000, NULL, "distinct services; what exceeds it goes to __other__")
 
 struct collector_options {
     COLLECTOR_OPTIONS(OPTION_FIELD)

@@ -1,0 +1,86 @@
+/*
+ * The collector's assembly: routes, codec threads, publisher, caps; and its end, which waits until
+ * the last upload has its answer.
+ */
+#include "collector/collector.h"
+
+#include "base/xalloc.h"
+#include "collector/upload.h"
+
+#include <stdlib.h>
+
+#define COLLECTOR_ROW(...) OPTION_ROW(struct collector_options, __VA_ARGS__)
+const struct option_row collector_option_rows[] = {COLLECTOR_OPTIONS(COLLECTOR_ROW){0}};
+
+static void on_api(struct http_request *req, void *ctx)
+{
+    upload_begin(ctx, req, ROUTE_API);
+}
+
+static void on_pyroscope(struct http_request *req, void *ctx)
+{
+    upload_begin(ctx, req, ROUTE_PYROSCOPE);
+}
+
+static struct decode_limits limits_of(const struct collector_options *o)
+{
+    struct decode_limits l = {.inflated_max_bytes = (size_t)o->inflated_max,
+                              .pprof = pprof_limits_default};
+
+    l.pprof.samples_max = (uint32_t)o->samples_max;
+    l.pprof.depth_max = (uint32_t)o->depth_max;
+    return l;
+}
+
+struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struct log_producer *log,
+                                const struct collector_options *o)
+{
+    struct collector *c = xcalloc(1, sizeof *c);
+    struct decode_limits limits = limits_of(o);
+
+    metrics_register(collector_metrics, M_COLLECTOR_N);
+    c->options = o;
+    c->log = log;
+    c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, upload_on_decoded, c);
+    c->publisher = publisher_new(loop, log, o->publish_timeout);
+    c->series_cap = series_cap_new((uint32_t)o->services_max, (uint32_t)o->series_max);
+    http_route(http, "POST", "/api/v1/profiles", on_api, c);
+    http_route(http, "POST", "/ingest", on_pyroscope, c);
+    http_route(http, "POST", "/pyroscope/ingest", on_pyroscope, c);
+    return c;
+}
+
+bool collector_ready(const struct collector *c, struct buf *why)
+{
+    if (log_producer_ready(c->log))
+        return true;
+    buf_append_str(why, "the log is not reachable");
+    return false;
+}
+
+static void try_finish(struct collector *c)
+{
+    void (*closed)(void *ctx) = c->closed;
+    void *ctx = c->closed_ctx;
+
+    if (!closed || c->n_uploads)
+        return;
+    codecs_close(c->codecs);
+    publisher_close(c->publisher);
+    series_cap_free(c->series_cap);
+    free(c);
+    closed(ctx);
+}
+
+void collector_upload_gone(struct collector *c)
+{
+    c->n_uploads--;
+    try_finish(c);
+}
+
+void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx)
+{
+    c->closed = closed;
+    c->closed_ctx = ctx;
+    try_finish(c);
+}

@@ -1,0 +1,25 @@
+/* Collector, inside: what collector.c and upload.c share. */
+#ifndef HEARTH_COLLECTOR_INT_H
+#define HEARTH_COLLECTOR_INT_H
+
+#include "collector/codec.h"
+#include "collector/collector.h"
+#include "collector/publisher.h"
+#include "collector/series_cap.h"
+
+struct collector {
+    const struct collector_options *options; /* the program's */
+    struct log_producer *log;
+    struct codecs *codecs;
+    struct publisher *publisher;
+    struct series_cap *series_cap;
+    struct bytes tenant;
+    size_t n_uploads;
+    void (*closed)(void *ctx); /* set: closing */
+    void *closed_ctx;
+};
+
+/* An upload has been answered. */
+void collector_upload_gone(struct collector *c);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * sample_type_config is a small JSON object, type → {"units", "display-name", "cumulative" …}. Go's
+ * agent names its mutex and its block profile's types alike and tells them apart there alone:
+ * "mutex_count", "block_count". yajl's tree reader is enough, under a cap on the part.
+ */
+#include "collector/form.h"
+
+#include "net/multipart.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <yajl/yajl_tree.h>
+
+static const char *const families[] = {"cpu", "wall", "mutex", "block", "goroutines", "memory"};
+
+static const char *family_of(const char *display)
+{
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strncmp(display, families[i], strlen(families[i])) == 0)
+            return families[i];
+    return NULL;
+}
+
+static int read_type(struct form *form, const char *type, yajl_val config, struct failure *f)
+{
+    const char *const display_path[] = {"display-name", NULL};
+    const char *const cumulative_path[] = {"cumulative", NULL};
+    yajl_val display = yajl_tree_get(config, (const char **)display_path, yajl_t_string);
+    const char *family = display ? family_of(YAJL_GET_STRING(display)) : NULL;
+    struct form_hint *h = &form->hints[form->n_hints];
+
+    if (YAJL_IS_TRUE(yajl_tree_get(config, (const char **)cumulative_path, yajl_t_any)))
+        return fail(f, 400, "cumulative_unsupported", "use an agent that sends differences",
+                    "sample_type_config calls the type \"%.60s\" cumulative", type);
+    if (family && form->n_hints < FORM_HINTS_MAX && strlen(type) < sizeof h->type) {
+        snprintf(h->type, sizeof h->type, "%s", type);
+        snprintf(h->family, sizeof h->family, "%s", family);
+        form->n_hints++;
+    }
+    return 0;
+}
+
+static int read_types(struct form *form, yajl_val root, struct failure *f)
+{
+    for (size_t i = 0; i < YAJL_GET_OBJECT(root)->len; i++)
+        if (read_type(form, YAJL_GET_OBJECT(root)->keys[i], YAJL_GET_OBJECT(root)->values[i], f))
+            return FAILURE;
+    return 0;
+}
+
+static int read_config(struct form *form, struct bytes json, struct failure *f)
+{
+    char text[FORM_CONFIG_MAX + 1];
+    yajl_val root;
+    int r;
+
+    if (json.len > FORM_CONFIG_MAX || memchr(json.data, '\0', json.len))
+        return fail(f, 400, "bad_sample_type_config", NULL,
+                    "sample_type_config has more than %d bytes, or a NUL", FORM_CONFIG_MAX);
+    memcpy(text, json.data, json.len);
+    text[json.len] = '\0';
+    root = yajl_tree_parse(text, NULL, 0);
+    if (!YAJL_IS_OBJECT(root))
+        r = fail(f, 400, "bad_sample_type_config", NULL, "sample_type_config is no JSON object");
+    else
+        r = read_types(form, root, f);
+    yajl_tree_free(root);
+    return r;
+}
+
+static bool is(const struct part *p, const char *name)
+{
+    return bytes_equal(p->name, bytes_str(name));
+}
+
+static int read_part(struct form *form, const struct part *p, struct failure *f)
+{
+    if (is(p, "prev_profile"))
+        return fail(f, 400, "prev_profile_unsupported", "use an agent that sends differences",
+                    "the form has a previous profile to be subtracted");
+    if (is(p, "sample_type_config") && p->body.len)
+        return read_config(form, p->body, f);
+    if (is(p, "profile") || (is(p, "jfr") && !form->profile.data))
+        form->profile = p->body;
+    return 0;
+}
+
+int form_read(struct form *form, struct bytes content_type, struct bytes body, struct failure *f)
+{
+    struct part parts[PARTS_MAX];
+    size_t n;
+
+    form->n_hints = 0;
+    form->profile = (struct bytes){0};
+    if (multipart_parse(content_type, body, parts, &n, f))
+        return FAILURE;
+    for (size_t i = 0; i < n; i++)
+        if (read_part(form, &parts[i], f))
+            return FAILURE;
+    if (!form->profile.data)
+        return fail(f, 400, "no_profile", NULL, "the form has no part named \"profile\"");
+    return 0;
+}
+
+struct bytes form_hint_of(const struct form *form, struct bytes sample_type)
+{
+    for (size_t i = 0; i < form->n_hints; i++)
+        if (bytes_equal(bytes_str(form->hints[i].type), sample_type))
+            return bytes_str(form->hints[i].family);
+    return (struct bytes){0};
+}

@@ -1,0 +1,48 @@
+#include "collector/socket.h"
+
+#include "base/logger.h"
+#include "net/http_address.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Why "auto" must not listen; NULL: it may. */
+static const char *auto_obstacle(void)
+{
+    char path[] = COLLECTOR_SOCKET_AUTO;
+
+    if (access(dirname(path), W_OK))
+        return "its directory cannot be written";
+    return http_unix_answers(COLLECTOR_SOCKET_AUTO) ? "another agent answers on it" : NULL;
+}
+
+static int listen_on(struct http_server *http, const char *path, struct failure *f)
+{
+    char address[160];
+
+    snprintf(address, sizeof address, "unix:%s", path);
+    return http_listen(http, address, "socket", NULL, f);
+}
+
+static int listen_auto(struct http_server *http)
+{
+    const char *obstacle = auto_obstacle();
+    struct failure f;
+
+    if (!obstacle && listen_on(http, COLLECTOR_SOCKET_AUTO, &f))
+        obstacle = f.message;
+    LOG(LOG_INFO, obstacle ? "socket_skipped" : "listening",
+        F_STR("address", COLLECTOR_SOCKET_AUTO),
+        F_STR("reason", obstacle ? obstacle : "nobody else does"));
+    return 0;
+}
+
+int collector_listen_socket(struct http_server *http, const char *option, struct failure *f)
+{
+    if (!option || !*option || strcmp(option, "off") == 0)
+        return 0;
+    if (strcmp(option, "auto") == 0)
+        return listen_auto(http);
+    return listen_on(http, option, f);
+}

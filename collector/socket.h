@@ -1,0 +1,16 @@
+/*
+ * The unix socket agents look for. "auto": Datadog's, /var/run/datadog/apm.socket, when its
+ * directory may be written and nobody answers on it: a real agent's socket is never taken over. ""
+ * or "off": none. Else the path, which must work.
+ */
+#ifndef HEARTH_COLLECTOR_SOCKET_H
+#define HEARTH_COLLECTOR_SOCKET_H
+
+#include "net/http.h"
+
+#define COLLECTOR_SOCKET_AUTO "/var/run/datadog/apm.socket"
+
+/* 0, also when "auto" finds no place (logged); or FAILURE. */
+int collector_listen_socket(struct http_server *http, const char *option, struct failure *f);
+
+#endif
