@@ -1,6 +1,6 @@
 /*
- * Query: answers from the store over HTTP (docs/api.md), and serves the web page. Adds its routes to
- * an HTTP server. Stateless but for caches of catalogues, symbols and decoded blobs under a byte
+ * Query: answers from the store over HTTP (docs/api.md), and serves the web page. Adds its routes
+ * to an HTTP server. Stateless but for caches of catalogues, symbols and decoded blobs under a byte
  * budget. The loop does the I/O; merging runs on libuv's pool.
  */
 #ifndef HEARTH_QUERY_QUERY_H
@@ -12,9 +12,12 @@
 
 #define QUERY_OPTIONS(X)                                                                           \
     X(SIZE, cache_max, "64MiB", 0, INT64_C(1) << 40, NULL, "memory of the symbol and tree caches") \
-    X(INT, nodes_max, "1048576", 16, 100000000, NULL, "largest max_nodes a JSON query may ask for")\
-    X(SIZE, query_memory_max, "512MiB", 1 << 20, INT64_C(1) << 40, NULL, "memory of the trees of one query") \
-    X(STRING, web_dir, NULL, 0, 0, NULL, "serve the web page from this directory instead of the built-in one")
+    X(INT, nodes_max, "1048576", 16, 100000000, NULL,                                              \
+      "largest max_nodes a JSON query may ask for")                                                \
+    X(SIZE, query_memory_max, "512MiB", 1 << 20, INT64_C(1) << 40, NULL,                           \
+      "memory of the trees of one query")                                                          \
+    X(STRING, web_dir, NULL, 0, 0, NULL,                                                           \
+      "serve the web page from this directory instead of the built-in one")
 
 struct query_options {
     QUERY_OPTIONS(OPTION_FIELD)

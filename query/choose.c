@@ -1,0 +1,177 @@
+#include "query/choose.h"
+
+#include "base/xalloc.h"
+#include "profile/types.h"
+
+#include <stdlib.h>
+
+enum { TYPES_LISTED = 8 };
+
+/* The distinct types of a service. Few: compared one by one. */
+struct types {
+    struct bytes *at;
+    size_t n, cap;
+};
+
+static bool is_of(const struct catalogue_entry *e, struct bytes tenant, struct bytes service)
+{
+    return bytes_equal(e->tenant, tenant) && bytes_equal(e->service, service);
+}
+
+static void types_add(struct types *t, struct bytes type)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (bytes_equal(t->at[i], type))
+            return;
+    XGROW(t->at, t->cap, t->n + 1);
+    t->at[t->n++] = type;
+}
+
+static int bytes_order(const void *a, const void *b)
+{
+    return bytes_cmp(*(const struct bytes *)a, *(const struct bytes *)b);
+}
+
+static struct types types_of(struct bytes tenant, struct bytes service, struct shard *const *shards,
+                             size_t n_shards)
+{
+    struct types types = {0};
+
+    for (size_t s = 0; s < n_shards; s++)
+        for (size_t i = 0; i < shards[s]->n; i++)
+            if (is_of(&shards[s]->entries[i], tenant, service))
+                types_add(&types, shards[s]->entries[i].type);
+    if (types.n > 1)
+        qsort(types.at, types.n, sizeof *types.at, bytes_order);
+    return types;
+}
+
+/* True if one of the colon-separated parts of type is `part`. */
+static bool has_part(struct bytes type, struct bytes part)
+{
+    size_t begin = 0;
+
+    for (size_t i = 0; i <= type.len; i++) {
+        if (i < type.len && type.data[i] != ':')
+            continue;
+        if (bytes_equal(bytes_of(type.data + begin, i - begin), part))
+            return true;
+        begin = i + 1;
+    }
+    return false;
+}
+
+static bool ends_with_part(struct bytes type, const char *sample_type, const char *unit)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, ":%s:%s:", sample_type, unit);
+
+    return memmem(type.data, type.len, text, (size_t)n) != NULL;
+}
+
+/* What a person means who names no type. NULL: cannot be guessed. */
+static const struct bytes *usual_type(const struct types *types)
+{
+    static const char *const usual[][2] = {{"cpu", "nanoseconds"},
+                                           {"cpu-time", "nanoseconds"},
+                                           {"wall", "nanoseconds"},
+                                           {"samples", "count"}};
+
+    if (types->n == 1)
+        return &types->at[0];
+    for (size_t u = 0; u < sizeof usual / sizeof *usual; u++)
+        for (size_t i = 0; i < types->n; i++)
+            if (ends_with_part(types->at[i], usual[u][0], usual[u][1]))
+                return &types->at[i];
+    return NULL;
+}
+
+static void list_types(const struct types *types, struct buf *out)
+{
+    for (size_t i = 0; i < types->n && i < TYPES_LISTED; i++) {
+        buf_append_str(out, i ? ", " : "it has ");
+        buf_append_bytes(out, types->at[i]);
+    }
+    if (types->n > TYPES_LISTED)
+        buf_append_str(out, ", …");
+}
+
+static int no_type(const struct types *types, const struct request_side *side, int status,
+                   const char *code, const char *what, struct failure *f)
+{
+    struct buf list = {0};
+
+    list_types(types, &list);
+    fail(f, status, code, NULL, "type \"%.*s\" of service \"%.*s\": %s; %s", (int)side->type.len,
+         side->type.len ? (const char *)side->type.data : "", (int)side->service.len,
+         (const char *)side->service.data, what, buf_cstr(&list));
+    snprintf(f->hint, sizeof f->hint, "GET /api/v1/types lists them; name one with type=");
+    buf_deinit(&list);
+    return FAILURE;
+}
+
+static int choose_type(struct request_side *side, const struct types *types, struct failure *f)
+{
+    struct bytes asked = buf_bytes(&side->type);
+    const struct bytes *found = NULL;
+
+    if (asked.len == 0) {
+        found = usual_type(types);
+        if (!found)
+            return no_type(types, side, 400, "type_ambiguous", "it has to be given", f);
+    }
+    for (size_t i = 0; i < types->n && asked.len; i++)
+        if (bytes_equal(types->at[i], asked))
+            return 0;
+    for (size_t i = 0; i < types->n && asked.len; i++) {
+        if (!has_part(types->at[i], asked))
+            continue;
+        if (found)
+            return no_type(types, side, 400, "type_ambiguous", "several have that part", f);
+        found = &types->at[i];
+    }
+    if (!found)
+        return no_type(types, side, 404, "type_not_found", "there is none", f);
+    buf_reset(&side->type);
+    buf_append_bytes(&side->type, *found);
+    return 0;
+}
+
+static void add_sources(const struct request_side *side, uint8_t number, struct bytes tenant,
+                        struct shard *const *shards, size_t n_shards, struct sources *out)
+{
+    struct bytes service = buf_bytes(&side->service);
+    struct hash128 sid = service_id(tenant, service);
+
+    for (size_t s = 0; s < n_shards; s++) {
+        for (size_t i = 0; i < shards[s]->n; i++) {
+            const struct catalogue_entry *e = &shards[s]->entries[i];
+
+            if (!is_of(e, tenant, service) || !bytes_equal(e->type, buf_bytes(&side->type)) ||
+                !selector_matches(&side->selector, service, &e->series) || e->res_s == 0)
+                continue;
+            XGROW(out->at, out->cap, out->n + 1);
+            out->at[out->n++] =
+                (struct source){number, (uint32_t)s, shards[s]->kids[i], sid, e->res_s};
+        }
+    }
+}
+
+int choose_sources(struct request_side *side, uint8_t number, struct bytes tenant,
+                   struct shard *const *shards, size_t n_shards, struct sources *out,
+                   struct failure *f)
+{
+    struct types types = types_of(tenant, buf_bytes(&side->service), shards, n_shards);
+    int r;
+
+    if (types.n == 0)
+        r = fail(f, 404, "service_not_found", "GET /api/v1/services lists the services",
+                 "no profile of a service \"%.*s\" has been counted", (int)side->service.len,
+                 (const char *)side->service.data);
+    else
+        r = choose_type(side, &types, f);
+    if (r == 0)
+        add_sources(side, number, tenant, shards, n_shards, out);
+    free(types.at);
+    return r;
+}

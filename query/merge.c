@@ -1,0 +1,155 @@
+#include "query/merge.h"
+
+#include "base/logger.h"
+#include "base/xalloc.h"
+
+#include <stdlib.h>
+
+/* Trees wait to be zipped together until they have this many nodes: a wide merge is cheaper than
+ * many narrow ones, and memory stays bounded however many windows there are. */
+enum { WAITING_NODES_MAX = 1 << 20, WAITING_TREES_MAX = 64 };
+
+void merge_init(struct merge *m)
+{
+    *m = (struct merge){.z = zcodec_new()};
+}
+
+void merge_deinit(struct merge *m)
+{
+    for (size_t i = 0; i < m->n_held; i++)
+        chunks_deinit(&m->held[i].chunks);
+    for (size_t i = 0; i < m->n_accumulators; i++)
+        tree_deinit(&m->accumulators[i].sum);
+    for (size_t i = 0; i < m->n_blobs; i++)
+        buf_deinit(&m->blobs[i].bytes);
+    free(m->held);
+    free(m->accumulators);
+    free(m->blobs);
+    zcodec_free(m->z);
+    *m = (struct merge){0};
+}
+
+/* Decoded blobs of one accumulator on their way into its sum. */
+struct waiting {
+    struct accumulator *to;
+    const struct symbols *symbols;
+    struct aggregate at[WAITING_TREES_MAX];
+    size_t n, nodes;
+};
+
+static void waiting_flush(struct waiting *w)
+{
+    const struct tree *in[WAITING_TREES_MAX + 1];
+    struct tree sum = {0};
+    size_t n = 0;
+
+    if (w->n == 0)
+        return;
+    if (w->to->sum.n > 0)
+        in[n++] = &w->to->sum;
+    for (size_t i = 0; i < w->n; i++)
+        in[n++] = &w->at[i].tree;
+    tree_zip(&sum, 1, in, NULL, n, w->symbols);
+    tree_deinit(&w->to->sum);
+    w->to->sum = sum;
+    w->n = w->nodes = 0;
+}
+
+static void side_add(struct answer_side *side, const struct aggregate *a)
+{
+    side->windows++;
+    side->profiles += a->profiles;
+    if (__builtin_add_overflow(side->duration_ns, a->duration_ns, &side->duration_ns))
+        side->duration_ns = INT64_MAX;
+    sketch_union(&side->instances, &a->instances);
+}
+
+static void waiting_add(struct waiting *w, struct zcodec *z, struct bytes bytes,
+                        struct answer_side *side)
+{
+    struct aggregate *a = &w->at[w->n];
+
+    if (aggregate_decode(z, a, bytes, symbols_n_frames(w->symbols)) != 0) {
+        side->gaps++;
+        LOG(LOG_WARN, "blob_bad", F_INT("bytes", bytes.len), F_INT("generation", a->generation));
+        return;
+    }
+    side_add(side, a);
+    w->nodes += a->tree.n;
+    if (++w->n == WAITING_TREES_MAX || w->nodes > WAITING_NODES_MAX)
+        waiting_flush(w);
+}
+
+static void accumulate(struct merge *m, struct answer *a, uint32_t which, struct waiting *w)
+{
+    struct held *h = &m->held[m->accumulators[which].held];
+
+    w->to = &m->accumulators[which];
+    pthread_rwlock_rdlock(&h->generation->lock);
+    w->symbols = h->generation->symbols;
+    for (size_t i = 0; i < m->n_blobs; i++)
+        if (m->blobs[i].accumulator == which)
+            waiting_add(w, m->z, buf_bytes(&m->blobs[i].bytes), &a->sides[w->to->side]);
+    waiting_flush(w);
+    pthread_rwlock_unlock(&h->generation->lock);
+}
+
+static void count_lost(struct merge *m, struct answer *a, uint32_t which)
+{
+    for (size_t i = 0; i < m->n_blobs; i++)
+        a->sides[m->accumulators[which].side].gaps += m->blobs[i].accumulator == which;
+}
+
+static void apply_chunks(struct held *h, struct zcodec *z)
+{
+    h->broken = generation_apply(h->generation, z, &h->chunks) != 0;
+    chunks_deinit(&h->chunks);
+    if (h->broken)
+        LOG(LOG_WARN, "symbols_bad", F_INT("partition", h->generation->partition),
+            F_INT("generation", h->generation->number));
+}
+
+static size_t tree_bytes(const struct tree *t)
+{
+    return t->cap * (sizeof *t->depth + sizeof *t->frame + sizeof *t->self[0]);
+}
+
+void merge_round(struct merge *m, struct answer *a)
+{
+    struct waiting *w = xcalloc(1, sizeof *w);
+
+    for (size_t i = 0; i < m->n_held; i++)
+        if (m->held[i].chunks.n > 0)
+            apply_chunks(&m->held[i], m->z);
+    m->bytes = 0;
+    for (uint32_t i = 0; i < m->n_accumulators; i++) {
+        if (m->held[m->accumulators[i].held].broken)
+            count_lost(m, a, i);
+        else
+            accumulate(m, a, i, w);
+        m->bytes += tree_bytes(&m->accumulators[i].sum);
+    }
+    for (size_t i = 0; i < WAITING_TREES_MAX; i++)
+        aggregate_deinit(&w->at[i]);
+    free(w);
+    for (size_t i = 0; i < m->n_blobs; i++)
+        buf_deinit(&m->blobs[i].bytes);
+    m->n_blobs = 0;
+}
+
+void merge_finish(struct merge *m, struct answer *a)
+{
+    struct answer_parts parts = {0};
+
+    a->symbols = symbols_new();
+    for (size_t i = 0; i < m->n_accumulators; i++) {
+        struct accumulator *acc = &m->accumulators[i];
+        struct generation *g = m->held[acc->held].generation;
+
+        pthread_rwlock_rdlock(&g->lock);
+        answer_add(a, &parts, acc->side, &acc->sum, g->symbols);
+        pthread_rwlock_unlock(&g->lock);
+        tree_deinit(&acc->sum);
+    }
+    answer_zip(a, &parts);
+}

@@ -1,0 +1,52 @@
+/*
+ * Merge: the pool's side of a reading. Blobs are decoded under their generation's read lock and
+ * added up per side and generation, in that generation's frame ids; only what comes out is
+ * translated. One thread at a time (rounds of one reading follow each other).
+ */
+#ifndef HEARTH_QUERY_MERGE_H
+#define HEARTH_QUERY_MERGE_H
+
+#include "query/answer.h"
+#include "query/generations.h"
+#include "wire/aggregate.h"
+
+/* A generation that a reading holds. */
+struct held {
+    struct generation *generation; /* referenced */
+    bool fresh;                    /* asked for its tail in this reading */
+    bool broken;
+    struct chunks chunks; /* read, not applied yet */
+};
+
+/* The sum of what one side has in one generation. */
+struct accumulator {
+    uint8_t side;
+    uint32_t held;
+    struct tree sum;
+};
+
+struct blob {
+    uint32_t accumulator;
+    struct buf bytes;
+};
+
+struct merge {
+    struct zcodec *z;
+    struct held *held;
+    size_t n_held, cap_held;
+    struct accumulator *accumulators;
+    size_t n_accumulators, cap_accumulators;
+    struct blob *blobs; /* of this round */
+    size_t n_blobs, cap_blobs;
+    size_t bytes; /* of the sums, after a round */
+};
+
+void merge_init(struct merge *m);
+void merge_deinit(struct merge *m); /* the held generations have been put back */
+/* Applies chunks, adds the round's blobs to the sums and their figures to the sides. Blobs that
+ * cannot be read count as gaps. */
+void merge_round(struct merge *m, struct answer *a);
+/* The tree of all sums, in a->symbols. */
+void merge_finish(struct merge *m, struct answer *a);
+
+#endif
