@@ -3,6 +3,7 @@ a query service over a real Kafka (HEARTH_TEST_KAFKA, from lib/with-services) an
 
 Binaries come from HEARTH_BIN (a build's bin directory). Whatever is started is ended by its pid.
 """
+import ctypes
 import http.client
 import json
 import os
@@ -101,21 +102,25 @@ def until(condition, seconds=60, what="condition", every=0.05):
     raise AssertionError(f"not reached in {seconds} s: {what} ({error})")
 
 
+def die_with_parent():
+    """Nothing outlives a test, not even one that was killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+
+
 class Process:
     """A child with a log file; killed at close."""
 
-    def __init__(self, name, argv, workdir, env=None, limits=None):
+    def __init__(self, name, argv, workdir, env=None):
         self.name, self.argv, self.workdir = name, argv, workdir
         self.env = {**{k: v for k, v in os.environ.items() if not k.startswith("HEARTH_")},
                     **(env or {})}
-        self.limits = limits
         self.log = os.path.join(workdir, name + ".log")
         self.child = None
 
     def start(self):
         out = open(self.log, "ab")
         self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                      env=self.env, preexec_fn=self.limits)
+                                      env=self.env, preexec_fn=die_with_parent)
         out.close()
         return self
 

@@ -13,7 +13,7 @@ static size_t n_inputs;
 
 static void replay(const uint8_t *data, size_t len)
 {
-    uint8_t *exact = malloc(len ? len : 1);     /* so that ASan sees a read past the end */
+    uint8_t *exact = calloc(len ? len : 1, 1);  /* so that ASan sees a read past the end */
 
     memcpy(exact, data, len);
     LLVMFuzzerTestOneInput(exact, len);
