@@ -420,6 +420,11 @@ static bool consumer_end(struct log_consumer *base, uint32_t partition, uint64_t
     return true;
 }
 
+static uint32_t consumer_partitions(const struct log_consumer *base)
+{
+    return container_of(base, struct local_consumer, base)->log->n_partitions;
+}
+
 static void consumer_close(struct log_consumer *base, void (*closed)(void *ctx), void *ctx)
 {
     struct local_consumer *c = consumer_of(base);
@@ -438,6 +443,7 @@ static const struct log_consumer_ops consumer_ops = {
     .resume = consumer_resume,
     .flushed = consumer_flushed,
     .end = consumer_end,
+    .partitions = consumer_partitions,
     .close = consumer_close,
 };
 

@@ -51,6 +51,11 @@ bool log_consumer_end(struct log_consumer *c, uint32_t partition, uint64_t *ret_
     return c->ops->end(c, partition, ret_end);
 }
 
+uint32_t log_consumer_partitions(const struct log_consumer *c)
+{
+    return c->ops->partitions(c);
+}
+
 void log_consumer_close(struct log_consumer *c, void (*closed)(void *ctx), void *ctx)
 {
     c->ops->close(c, closed, ctx);

@@ -68,6 +68,7 @@ void log_consumer_resume(struct log_consumer *c, uint32_t partition);
 void log_consumer_flushed(struct log_consumer *c, uint32_t partition, uint64_t offset);
 /* The offset that the next record will get; false if not known now. */
 bool log_consumer_end(struct log_consumer *c, uint32_t partition, uint64_t *ret_end);
+uint32_t log_consumer_partitions(const struct log_consumer *c);         /* 0: not known yet */
 /* Revokes all (lost = false), waits for released, leaves, then closed, once. */
 void log_consumer_close(struct log_consumer *c, void (*closed)(void *ctx), void *ctx);
 

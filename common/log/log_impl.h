@@ -21,6 +21,7 @@ struct log_consumer_ops {
     void (*resume)(struct log_consumer *c, uint32_t partition);
     void (*flushed)(struct log_consumer *c, uint32_t partition, uint64_t offset);
     bool (*end)(struct log_consumer *c, uint32_t partition, uint64_t *ret_end);
+    uint32_t (*partitions)(const struct log_consumer *c);
     void (*close)(struct log_consumer *c, void (*closed)(void *ctx), void *ctx);
 };
 
