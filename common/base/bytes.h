@@ -52,7 +52,8 @@ void buf_append_bytes(struct buf *b, struct bytes s);
 void buf_append_str(struct buf *b, const char *s);
 void buf_append_u8(struct buf *b, uint8_t c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-const char *buf_cstr(struct buf *b);            /* NUL behind the bytes; valid until the next change */
+/* NUL behind the bytes; valid until the next change. */
+const char *buf_cstr(struct buf *b);
 
 static inline void buf_reset(struct buf *b)     /* empties, keeps the memory */
 {

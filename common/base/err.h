@@ -9,7 +9,7 @@
 #ifndef HEARTH_BASE_ERR_H
 #define HEARTH_BASE_ERR_H
 
-/* Returns r. A negative r is logged at debug level with its place, so that the way up can be read. */
+/* Returns r. A negative r is logged at debug level with its place: the way up can be read. */
 #define err_trace(r) err_trace_at((r), __FILE__, __LINE__, __func__)
 int err_trace_at(int r, const char *file, int line, const char *func);
 
@@ -24,7 +24,8 @@ struct failure {
     char hint[200];         /* may be empty */
 };
 
-/* Fills f and returns FAILURE (1), so that a decoder can `return fail(f, …)`. hint may be NULL. */
+/* Fills f and returns FAILURE (1), so that a decoder can `return fail(f, …)`. hint may be NULL.
+ * (cmocka has a macro of this name: tests include this file first.) */
 enum { FAILURE = 1 };
 int fail(struct failure *f, int status, const char *code, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));

@@ -44,7 +44,7 @@ struct log_site {
     } while (0)
 
 enum log_level logger_level(void);
-/* site NULL: never suppressed. Values are cut at 1 KiB. Keys and event names are the program's own. */
+/* site NULL: never suppressed. Values are cut at 1 KiB. Keys and event names are the program's. */
 void logger_write(struct log_site *site, enum log_level level, const char *event,
                   const struct log_field *fields, size_t n);
 

@@ -47,9 +47,9 @@ void metric_add(struct metric *m, unsigned label_value, int64_t delta);
 void metric_set(struct metric *m, unsigned label_value, int64_t value);
 int64_t metric_get(const struct metric *m, unsigned label_value);
 void metric_observe(struct metric *m, double value);
-/* Appends the exposition of every registered family, with process_* figures (RSS, CPU, fds, start). */
+/* Appends the exposition of every registered family, and process_* (RSS, CPU, fds, start). */
 void metrics_render(struct buf *out);
-/* The registered families as text for people: name, kind, help, label and its values (--metrics). */
+/* The registered families for people (--metrics): name, kind, help, label and its values. */
 void metrics_describe(struct buf *out);
 
 #endif

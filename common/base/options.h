@@ -8,8 +8,8 @@
  * A program's options are several tables (its modules'), each bound to a struct of its own.
  *
  * Durations: 500ms 10s 5m 24h 7d, `unlimited` (INT64_MAX), stored in ms. Sizes: 4096, 64KiB, 10MiB,
- * 1GiB, 1TiB, stored in bytes. Lists: comma separated, or a YAML sequence; stored as a comma separated
- * string. Numbers are decimal and the whole text must be one.
+ * 1GiB, 1TiB, stored in bytes. Lists: comma separated, or a YAML sequence; stored as a string with
+ * commas. Numbers are decimal and the whole text must be one.
  */
 #ifndef HEARTH_BASE_OPTIONS_H
 #define HEARTH_BASE_OPTIONS_H
@@ -62,10 +62,11 @@ struct options;
 struct options *options_new(void);
 void options_free(struct options *o);       /* frees the strings in the bound structs too */
 /* Adds a table (ends with a row whose name is NULL) and writes its defaults into target. */
-void options_bind(struct options *o, const struct option_row *rows, void *target, const char *title);
+void options_bind(struct options *o, const struct option_row *rows, void *target,
+                  const char *title);
 
 /* Each returns the number of errors it added. They may come in any order: a value is only replaced
- * by one of the same or a higher source. options_load_yaml reads text as if it were the file path. */
+ * by one of the same or a higher source. options_load_yaml reads text as if it were that file. */
 int options_load_file(struct options *o, const char *path);
 int options_load_yaml(struct options *o, struct bytes text, const char *path);
 /* A variable HEARTH_* that no bound table knows is a warning, not an error: programs share an
@@ -82,7 +83,8 @@ int options_load_args(struct options *o, int *argc, char **argv);
 int options_set(struct options *o, const char *name, const char *value, const char *source);
 
 size_t options_errors(const struct options *o);
-const char *options_error(const struct options *o, size_t i);   /* "conf.yaml:3:9: unknown key …" */
+/* "conf.yaml:3:9: unknown key …" */
+const char *options_error(const struct options *o, size_t i);
 size_t options_warnings(const struct options *o);
 const char *options_warning(const struct options *o, size_t i);
 

@@ -7,7 +7,7 @@
 
 #include "base/options.h"
 
-/* A value is stored unless one of a higher rank is there already: sources may be read in any order. */
+/* A value is stored unless one of a higher rank is there: sources may be read in any order. */
 enum option_rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
 
 struct option {

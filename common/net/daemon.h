@@ -40,8 +40,8 @@ int daemon_options_load(struct options *o, struct daemon_options *d, const char 
 /* on_stop: begin to drain; call daemon_exit when done. It is called once, on the loop's thread. */
 struct daemon *daemon_new(uv_loop_t *loop, const char *program, const struct daemon_options *o,
                           void (*on_stop)(void *ctx), void *ctx);
-/* ready: answers /readyz; fills why (a short text) when not; NULL: ready from the start. Once a stop
- * began the answer is "stopping". address may be NULL or "off": no listener. */
+/* ready: answers /readyz; fills why (a short text) when not; NULL: ready from the start. Once a
+ * stop began the answer is "stopping". address may be NULL or "off": no listener. */
 int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx, struct buf *why),
                  void *ctx, struct failure *f);
 /* Runs the loop until daemon_exit; returns the exit status. Other handles may be open still: close
