@@ -747,6 +747,7 @@ int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames)
     struct cursor c = cursor_of(in);
     uint64_t n;
 
+    t->n = 0;
     /* Room is made for what the bytes can hold, not for what they claim. */
     if (!varint_get(&c, &n) || n == 0 || n - 1 > cursor_left(&c) / NODE_BYTES_MIN ||
         n >= UINT32_MAX)
