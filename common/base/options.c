@@ -351,7 +351,7 @@ int options_load_env(struct options *o, char *const *environ_)
 {
     int errors = 0;
 
-    for (char *const *entry = environ_; *entry; entry++)
+    for (char *const *entry = environ_; entry && *entry; entry++)
         errors += load_variable(o, *entry);
     return errors;
 }

@@ -70,7 +70,8 @@ void options_bind(struct options *o, const struct option_row *rows, void *target
 int options_load_file(struct options *o, const char *path);
 int options_load_yaml(struct options *o, struct bytes text, const char *path);
 /* A variable HEARTH_* that no bound table knows is a warning, not an error: programs share an
- * environment. Names that belong to another program do not even warn: see options_foreign_env. */
+ * environment. Names that belong to another program do not even warn: see options_foreign_env.
+ * environ_ may be NULL, as clearenv(3) leaves it. */
 int options_load_env(struct options *o, char *const *environ_);
 /* Option names (lower case, NULL at the end, borrowed) that other programs of Hearth know. */
 void options_foreign_env(struct options *o, const char *const *names);

@@ -278,6 +278,13 @@ static void an_unknown_variable_is_a_warning_unless_it_is_anothers(void **state)
                         "'HEARTH_GUEST': this program has no such option: did you mean guests?");
 }
 
+static void no_environment_at_all_is_fine(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(options_load_env(f->o, NULL), 0);
+}
+
 static void flags_have_all_their_forms(void **state)
 {
     struct fixture *f = *state;
@@ -488,6 +495,7 @@ int main(void)
         TEST(the_environment_sets_values),
         TEST(a_bad_variable_is_an_error_that_names_it),
         TEST(an_unknown_variable_is_a_warning_unless_it_is_anothers),
+        TEST(no_environment_at_all_is_fine),
         TEST(flags_have_all_their_forms),
         TEST(a_bool_flag_takes_no_argument_of_its_own),
         TEST(positional_arguments_move_to_the_front),
