@@ -32,15 +32,15 @@ static int bytes_order(const void *a, const void *b)
     return bytes_cmp(*(const struct bytes *)a, *(const struct bytes *)b);
 }
 
-static struct types types_of(struct bytes tenant, struct bytes service, struct shard *const *shards,
-                             size_t n_shards)
+static struct types types_of(struct bytes tenant, struct bytes service,
+                             struct catalogue *const *catalogues, size_t n_catalogues)
 {
     struct types types = {0};
 
-    for (size_t s = 0; s < n_shards; s++)
-        for (size_t i = 0; i < shards[s]->n; i++)
-            if (is_of(&shards[s]->entries[i], tenant, service))
-                types_add(&types, shards[s]->entries[i].type);
+    for (size_t s = 0; s < n_catalogues; s++)
+        for (size_t i = 0; i < catalogues[s]->n; i++)
+            if (is_of(&catalogues[s]->entries[i], tenant, service))
+                types_add(&types, catalogues[s]->entries[i].type);
     if (types.n > 1)
         qsort(types.at, types.n, sizeof *types.at, bytes_order);
     return types;
@@ -138,30 +138,31 @@ static int choose_type(struct request_side *side, const struct types *types, str
 }
 
 static void add_sources(const struct request_side *side, uint8_t number, struct bytes tenant,
-                        struct shard *const *shards, size_t n_shards, struct sources *out)
+                        struct catalogue *const *catalogues, size_t n_catalogues,
+                        struct sources *out)
 {
     struct bytes service = buf_bytes(&side->service);
     struct hash128 sid = service_id(tenant, service);
 
-    for (size_t s = 0; s < n_shards; s++) {
-        for (size_t i = 0; i < shards[s]->n; i++) {
-            const struct catalogue_entry *e = &shards[s]->entries[i];
+    for (size_t s = 0; s < n_catalogues; s++) {
+        for (size_t i = 0; i < catalogues[s]->n; i++) {
+            const struct catalogue_entry *e = &catalogues[s]->entries[i];
 
             if (!is_of(e, tenant, service) || !bytes_equal(e->type, buf_bytes(&side->type)) ||
                 !selector_matches(&side->selector, service, &e->series) || e->res_s == 0)
                 continue;
             XGROW(out->at, out->cap, out->n + 1);
             out->at[out->n++] =
-                (struct source){number, (uint32_t)s, shards[s]->kids[i], sid, e->res_s};
+                (struct source){number, (uint32_t)s, catalogues[s]->kids[i], sid, e->res_s};
         }
     }
 }
 
 int choose_sources(struct request_side *side, uint8_t number, struct bytes tenant,
-                   struct shard *const *shards, size_t n_shards, struct sources *out,
+                   struct catalogue *const *catalogues, size_t n_catalogues, struct sources *out,
                    struct failure *f)
 {
-    struct types types = types_of(tenant, buf_bytes(&side->service), shards, n_shards);
+    struct types types = types_of(tenant, buf_bytes(&side->service), catalogues, n_catalogues);
     int r;
 
     if (types.n == 0)
@@ -171,7 +172,7 @@ int choose_sources(struct request_side *side, uint8_t number, struct bytes tenan
     else
         r = choose_type(side, &types, f);
     if (r == 0)
-        add_sources(side, number, tenant, shards, n_shards, out);
+        add_sources(side, number, tenant, catalogues, n_catalogues, out);
     free(types.at);
     return r;
 }

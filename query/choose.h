@@ -9,7 +9,7 @@
 /* A series to be read. */
 struct source {
     uint8_t side;
-    uint32_t shard; /* index into the shards of the reading */
+    uint32_t catalogue; /* index into the catalogues of the reading */
     struct hash128 kid, sid;
     uint32_t res_s;
 };
@@ -25,7 +25,7 @@ struct sources {
  * service_not_found, 404 type_not_found, 400 type_ambiguous.
  */
 int choose_sources(struct request_side *side, uint8_t number, struct bytes tenant,
-                   struct shard *const *shards, size_t n_shards, struct sources *out,
+                   struct catalogue *const *catalogues, size_t n_catalogues, struct sources *out,
                    struct failure *f);
 
 #endif

@@ -15,8 +15,8 @@
 
 struct directory {
     struct store *store;
-    uint32_t n;            /* partitions; 0: not known yet */
-    struct shard **cached; /* [n] NULL: not read yet */
+    uint32_t n;                /* partitions; 0: not known yet */
+    struct catalogue **cached; /* [n] NULL: not read yet */
 };
 
 struct load {
@@ -24,7 +24,7 @@ struct load {
     struct buf tenant, service;
     directory_cb *cb;
     void *ctx;
-    struct shard **partitions;
+    struct catalogue **partitions;
     size_t n, waiting;
     int r;
 };
@@ -37,7 +37,7 @@ struct slot {
     struct store_meta meta;
 };
 
-void shard_unref(struct shard *p)
+void catalogue_unref(struct catalogue *p)
 {
     if (!p || --p->refs > 0)
         return;
@@ -60,7 +60,7 @@ void directory_free(struct directory *d)
     if (!d)
         return;
     for (uint32_t p = 0; p < d->n; p++)
-        shard_unref(d->cached[p]);
+        catalogue_unref(d->cached[p]);
     free(d->cached);
     free(d);
 }
@@ -92,9 +92,9 @@ static bool kid_read(struct bytes hex, struct hash128 *ret)
     return true;
 }
 
-static struct shard *shard_new(const struct slot *slot, const struct store_reply *reply)
+static struct catalogue *catalogue_new(const struct slot *slot, const struct store_reply *reply)
 {
-    struct shard *p = xcalloc(1, sizeof *p);
+    struct catalogue *p = xcalloc(1, sizeof *p);
     size_t at = 0;
 
     p->number = slot->number;
@@ -123,7 +123,7 @@ static void load_finish(struct load *l)
 {
     l->cb(l->ctx, l->r, l->partitions, l->n);
     for (size_t i = 0; l->r != 0 && i < l->n; i++)
-        shard_unref(l->partitions[i]);
+        catalogue_unref(l->partitions[i]);
     free(l->partitions);
     buf_deinit(&l->tenant);
     buf_deinit(&l->service);
@@ -141,7 +141,7 @@ static void slot_done(struct slot *s, int r)
         load_finish(l);
 }
 
-static void slot_take(struct slot *s, struct shard *p)
+static void slot_take(struct slot *s, struct catalogue *p)
 {
     p->refs++;
     s->load->partitions[s->i] = p;
@@ -153,8 +153,8 @@ static void on_catalogue(void *ctx, int r, const struct store_reply *reply)
     struct directory *d = s->load->d;
 
     if (r == 0) {
-        shard_unref(d->cached[s->number]);
-        d->cached[s->number] = shard_new(s, reply);
+        catalogue_unref(d->cached[s->number]);
+        d->cached[s->number] = catalogue_new(s, reply);
         slot_take(s, d->cached[s->number]);
     }
     slot_done(s, r);
@@ -164,7 +164,7 @@ static void on_meta(void *ctx, int r, const struct store_meta *meta)
 {
     struct slot *s = ctx;
     struct directory *d = s->load->d;
-    struct shard *cached = d->cached[s->number];
+    struct catalogue *cached = d->cached[s->number];
     struct key key = key_catalogue(s->number);
 
     if (r != 0) {

@@ -10,7 +10,7 @@
 #include "store/store.h"
 
 /* A partition as it was at one commit. Immutable; shared between the cache and queries. */
-struct shard {
+struct catalogue {
     uint32_t number;
     struct store_meta meta; /* epoch 0: nobody ever owned it */
     size_t n;
@@ -19,7 +19,7 @@ struct shard {
     struct buf bytes;
     uint32_t refs;
 };
-void shard_unref(struct shard *p);
+void catalogue_unref(struct catalogue *p);
 
 struct directory;
 
@@ -27,7 +27,7 @@ struct directory *directory_new(struct store *store);
 void directory_free(struct directory *d); /* nothing is being loaded */
 
 /* r = 0 with n partitions in the order asked for, each referenced for the receiver. */
-typedef void directory_cb(void *ctx, int r, struct shard **shards, size_t n);
+typedef void directory_cb(void *ctx, int r, struct catalogue **catalogues, size_t n);
 
 /* The partitions where a service may be (base … base + 15), or all if service is empty. Brings them
  * up to date. None (n = 0): no aggregator has ever run. Never calls back from within. */

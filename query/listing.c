@@ -23,8 +23,8 @@ struct listing {
     struct selector selector;
     struct range range;
     listing_write *write;
-    struct shard **shards;
-    size_t n_shards;
+    struct catalogue **catalogues;
+    size_t n_catalogues;
 };
 
 /* A distinct name with when it was seen. */
@@ -42,9 +42,9 @@ static void listing_free(struct listing *l)
 {
     struct query *q = l->q;
 
-    for (size_t i = 0; i < l->n_shards; i++)
-        shard_unref(l->shards[i]);
-    free(l->shards);
+    for (size_t i = 0; i < l->n_catalogues; i++)
+        catalogue_unref(l->catalogues[i]);
+    free(l->catalogues);
     buf_deinit(&l->tenant);
     buf_deinit(&l->service);
     buf_deinit(&l->type);
@@ -53,7 +53,7 @@ static void listing_free(struct listing *l)
     query_end(q);
 }
 
-static void on_shards(void *ctx, int error, struct shard **shards, size_t n)
+static void on_catalogues(void *ctx, int error, struct catalogue **catalogues, size_t n)
 {
     struct listing *l = ctx;
     struct json_writer *j;
@@ -66,9 +66,9 @@ static void on_shards(void *ctx, int error, struct shard **shards, size_t n)
         listing_free(l);
         return;
     }
-    l->shards = xreallocarray(NULL, n + 1, sizeof *l->shards);
+    l->catalogues = xreallocarray(NULL, n + 1, sizeof *l->catalogues);
     for (size_t i = 0; i < n; i++)
-        l->shards[l->n_shards++] = shards[i];
+        l->catalogues[l->n_catalogues++] = catalogues[i];
     j = jw_new();
     jw_object(j, NULL);
     l->write(l, j);
@@ -114,7 +114,7 @@ static void start(struct query *q, struct http_request *req, const char *const *
         listing_free(l);
         return;
     }
-    directory_load(q->directory, buf_bytes(&l->tenant), buf_bytes(&l->service), on_shards, l);
+    directory_load(q->directory, buf_bytes(&l->tenant), buf_bytes(&l->service), on_catalogues, l);
 }
 
 /* ---- walking ----------------------------------------------------------------------------------
@@ -135,12 +135,13 @@ static bool keeps(const struct listing *l, const struct catalogue_entry *e)
            was_seen(e, l->range) && selector_matches(&l->selector, e->service, &e->series);
 }
 
-/* The next entry that the listing keeps, from (*shard, *i) on; NULL at the end. */
-static const struct catalogue_entry *next_entry(const struct listing *l, size_t *shard, size_t *i)
+/* The next entry that the listing keeps, from (*catalogue, *i) on; NULL at the end. */
+static const struct catalogue_entry *next_entry(const struct listing *l, size_t *catalogue,
+                                                size_t *i)
 {
-    for (; *shard < l->n_shards; ++*shard, *i = 0)
-        while (*i < l->shards[*shard]->n) {
-            const struct catalogue_entry *e = &l->shards[*shard]->entries[(*i)++];
+    for (; *catalogue < l->n_catalogues; ++*catalogue, *i = 0)
+        while (*i < l->catalogues[*catalogue]->n) {
+            const struct catalogue_entry *e = &l->catalogues[*catalogue]->entries[(*i)++];
 
             if (keeps(l, e))
                 return e;
@@ -149,8 +150,8 @@ static const struct catalogue_entry *next_entry(const struct listing *l, size_t 
 }
 
 #define for_each_entry(e, l)                                                                       \
-    for (size_t shard_ = 0, i_ = 0, once_ = 1; once_; once_ = 0)                                   \
-        for (const struct catalogue_entry *(e); ((e) = next_entry((l), &shard_, &i_)) != NULL;)
+    for (size_t catalogue_ = 0, i_ = 0, once_ = 1; once_; once_ = 0)                               \
+        for (const struct catalogue_entry *(e); ((e) = next_entry((l), &catalogue_, &i_)) != NULL;)
 
 static int seen_cmp(const void *a, const void *b)
 {
@@ -321,7 +322,7 @@ void listing_series(struct http_request *req, void *ctx)
     start(ctx, req, names, true, write_series);
 }
 
-static void write_partition(const struct shard *s, int64_t now_ms, struct json_writer *j)
+static void write_partition(const struct catalogue *s, int64_t now_ms, struct json_writer *j)
 {
     jw_object(j, NULL);
     jw_uint(j, "p", s->number);
@@ -343,8 +344,8 @@ static void write_status(struct listing *l, struct json_writer *j)
     jw_bool(j, "ready", store_ready(l->q->store));
     jw_int(j, "now", now_ms);
     jw_array(j, "partitions");
-    for (size_t i = 0; i < l->n_shards; i++)
-        write_partition(l->shards[i], now_ms, j);
+    for (size_t i = 0; i < l->n_catalogues; i++)
+        write_partition(l->catalogues[i], now_ms, j);
     jw_end(j);
 }
 

@@ -38,8 +38,8 @@ struct read {
     struct request request;
     int64_t began_ms;
 
-    struct shard **shards; /* those of side 0, then those of side 1 if it has its own */
-    size_t n_shards, n_shards_of[SIDES_MAX], first_shard[SIDES_MAX];
+    struct catalogue **catalogues; /* those of side 0, then those of side 1 if it has its own */
+    size_t n_catalogues, n_catalogues_of[SIDES_MAX], first_catalogue[SIDES_MAX];
     uint32_t loading; /* side whose catalogues are on their way */
     struct sources sources;
     size_t next_source;
@@ -69,9 +69,9 @@ static void read_free(struct read *r)
 
     for (size_t i = 0; i < r->merge.n_held; i++)
         generation_put(&q->generations, r->merge.held[i].generation);
-    for (size_t i = 0; i < r->n_shards; i++)
-        shard_unref(r->shards[i]);
-    free(r->shards);
+    for (size_t i = 0; i < r->n_catalogues; i++)
+        catalogue_unref(r->catalogues[i]);
+    free(r->catalogues);
     free(r->sources.at);
     free(r->targets);
     free(r->windows);
@@ -117,31 +117,33 @@ static void side_figures(struct read *r, uint32_t side)
 
     buf_append_bytes(&s->service, buf_bytes(&r->request.sides[side].service));
     buf_append_bytes(&s->type, buf_bytes(&r->request.sides[side].type));
-    s->partitions = xcalloc(r->n_shards_of[side], sizeof *s->partitions);
+    s->partitions = xcalloc(r->n_catalogues_of[side], sizeof *s->partitions);
     for (size_t i = 0; i < r->sources.n; i++) {
         const struct source *source = &r->sources.at[i];
-        const struct shard *shard = r->shards[source->shard];
+        const struct catalogue *catalogue = r->catalogues[source->catalogue];
 
         if (source->side != side)
             continue;
         res_s = source->res_s > res_s ? source->res_s : res_s;
-        if (s->n_partitions == 0 || s->partitions[s->n_partitions - 1].partition != shard->number)
-            s->partitions[s->n_partitions++] =
-                (struct freshness){shard->number, shard->meta.offset, shard->meta.updated_ms};
+        if (s->n_partitions == 0 ||
+            s->partitions[s->n_partitions - 1].partition != catalogue->number)
+            s->partitions[s->n_partitions++] = (struct freshness){
+                catalogue->number, catalogue->meta.offset, catalogue->meta.updated_ms};
     }
     s->range = range_widen(r->request.sides[side].range, res_s);
 }
 
 static int choose(struct read *r, uint32_t side)
 {
-    size_t first = r->first_shard[side], begin = r->sources.n;
-    int e = choose_sources(&r->request.sides[side], (uint8_t)side, buf_bytes(&r->request.tenant),
-                           r->shards + first, r->n_shards_of[side], &r->sources, &r->failure);
+    size_t first = r->first_catalogue[side], begin = r->sources.n;
+    int e =
+        choose_sources(&r->request.sides[side], (uint8_t)side, buf_bytes(&r->request.tenant),
+                       r->catalogues + first, r->n_catalogues_of[side], &r->sources, &r->failure);
 
     if (e != 0)
         return e;
     for (size_t i = begin; i < r->sources.n; i++)
-        r->sources.at[i].shard += (uint32_t)first;
+        r->sources.at[i].catalogue += (uint32_t)first;
     side_figures(r, side);
     return 0;
 }
@@ -172,7 +174,7 @@ static void choose_series(struct read *r)
         fetch_indexes(r);
 }
 
-static void on_shards(void *ctx, int error, struct shard **shards, size_t n)
+static void on_catalogues(void *ctx, int error, struct catalogue **catalogues, size_t n)
 {
     struct read *r = ctx;
     uint32_t side = r->loading;
@@ -182,11 +184,11 @@ static void on_shards(void *ctx, int error, struct shard **shards, size_t n)
         read_fail(r);
         return;
     }
-    r->shards = xreallocarray(r->shards, r->n_shards + n + 1, sizeof *r->shards);
-    r->first_shard[side] = r->n_shards;
-    r->n_shards_of[side] = n;
+    r->catalogues = xreallocarray(r->catalogues, r->n_catalogues + n + 1, sizeof *r->catalogues);
+    r->first_catalogue[side] = r->n_catalogues;
+    r->n_catalogues_of[side] = n;
     for (size_t i = 0; i < n; i++)
-        r->shards[r->n_shards++] = shards[i];
+        r->catalogues[r->n_catalogues++] = catalogues[i];
     load_side(r, side + 1);
 }
 
@@ -199,13 +201,13 @@ static bool shares_service(const struct request *request)
 static void load_side(struct read *r, uint32_t side)
 {
     if (side == 1 && shares_service(&r->request))
-        r->n_shards_of[side++] = r->n_shards_of[0];
+        r->n_catalogues_of[side++] = r->n_catalogues_of[0];
     r->loading = side;
     if (side >= r->request.n_sides)
         choose_series(r);
     else
         directory_load(r->q->directory, buf_bytes(&r->request.tenant),
-                       buf_bytes(&r->request.sides[side].service), on_shards, r);
+                       buf_bytes(&r->request.sides[side].service), on_catalogues, r);
 }
 
 /* ---- windows ----------------------------------------------------------------------------------
@@ -254,7 +256,7 @@ static void fetch_indexes(struct read *r)
     while (r->waiting < INDEXES_IN_FLIGHT && r->next_source < r->sources.n) {
         struct index_fetch *fetch = xmalloc(sizeof *fetch);
         const struct source *s = &r->sources.at[r->next_source];
-        struct key key = key_index(r->shards[s->shard]->number, s->res_s, s->kid);
+        struct key key = key_index(r->catalogues[s->catalogue]->number, s->res_s, s->kid);
 
         *fetch = (struct index_fetch){r, (uint32_t)r->next_source++};
         r->waiting++;
@@ -366,9 +368,9 @@ struct blob_fetch {
     size_t first_target, n;
 };
 
-static uint32_t held_of(struct read *r, uint32_t shard, struct hash128 sid, uint64_t number)
+static uint32_t held_of(struct read *r, uint32_t catalogue, struct hash128 sid, uint64_t number)
 {
-    const struct shard *s = r->shards[shard];
+    const struct catalogue *s = r->catalogues[catalogue];
     struct generation *g =
         generation_get(&r->q->generations, s->number, sid, number, s->meta.epoch);
 
@@ -386,7 +388,7 @@ static uint32_t held_of(struct read *r, uint32_t shard, struct hash128 sid, uint
 static uint32_t accumulator_of(struct read *r, const struct source *s, uint64_t generation)
 {
     struct merge *m = &r->merge;
-    uint32_t held = held_of(r, s->shard, s->sid, generation);
+    uint32_t held = held_of(r, s->catalogue, s->sid, generation);
 
     for (uint32_t i = 0; i < m->n_accumulators; i++)
         if (m->accumulators[i].held == held && m->accumulators[i].side == s->side)
@@ -436,7 +438,7 @@ static void fetch_batch(struct read *r, size_t n)
         const struct target *t = &r->targets[r->next_target++];
         const struct source *s = &r->sources.at[t->source];
 
-        names[i] = key_blob(r->shards[s->shard]->number, s->res_s, t->window.t_s, s->kid,
+        names[i] = key_blob(r->catalogues[s->catalogue]->number, s->res_s, t->window.t_s, s->kid,
                             t->window.version.epoch, t->window.version.seq);
         keys[i] = key_bytes(&names[i]);
     }
