@@ -21,7 +21,7 @@
     X(DURATION, flush_interval, "2s", 50, 60000, NULL, "time between flushes of open windows")     \
     X(DURATION, keep_base, "7d", 60000, INT64_MAX, NULL, "how long base windows are kept after their last change") \
     X(SIZE, delta_max, "256MiB", 1 << 20, INT64_C(1) << 40, NULL, "flush early when the deltas of a worker take this much memory") \
-    X(SIZE, generation_max, "32MiB", 4096, INT64_C(1) << 32, NULL, "symbols of a service begin a new generation at this size") \
+    X(SIZE, generation_max, "32MiB", 4096, 512 << 20, NULL, "symbols of a service begin a new generation at this size") \
     X(INT, series_per_service_max, "20000", 1, 10000000, NULL, "distinct series and types of a service in a partition; the rest goes to __other__") \
     X(DURATION, source_forget, "7d", 60000, INT64_MAX, NULL, "forget the sequence of a silent source after this long")
 
@@ -32,7 +32,8 @@ extern const struct option_row aggregator_option_rows[];
 
 struct aggregator;
 
-/* store and the consumer that `consumer_new` makes belong to the worker and are closed with it. */
+/* store and the consumer that `consumer_new` makes belong to the worker and are closed with it. On
+ * failure store stays the caller's. consumer_new must not call events before it has returned. */
 typedef int aggregator_consumer_cb(uv_loop_t *loop, const struct log_consumer_events *events,
                                    void *events_ctx, struct log_consumer **ret, void *ctx,
                                    struct failure *f);

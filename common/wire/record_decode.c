@@ -121,6 +121,8 @@ static int header_of(struct record_header *h, const Hearth__RecordHeader *pb, st
         .parts = pb->parts,
         .cumulative = pb->cumulative,
     };
+    if (h->service.len == 0 || h->service.len > TAG_VALUE_MAX || h->tenant.len > TAG_VALUE_MAX)
+        return bad(f, "no service, or a name that is too long");
     if (!tags_of(&h->series, pb->series, pb->n_series) ||
         !tags_of(&h->instance, pb->instance, pb->n_instance))
         return bad(f, "too many or too long tags");
