@@ -118,7 +118,7 @@ int meta_read(struct store_meta *m, const struct bytes values[META_FIELDS])
 struct metric store_metrics[STORE_METRICS] = {
     [STORE_M_COMMITS] = METRIC_COUNTER_BY("hearth_store_commits_total", "atomic steps of partitions",
         "outcome", "applied|fenced|failed"),
-    [STORE_M_ERRORS] = METRIC_COUNTER_BY("hearth_store_errors_total", "requests to the store that failed",
+    [STORE_M_ERRORS] = METRIC_COUNTER_BY("hearth_store_errors_total", "requests to the store and connection attempts that failed",
         "reason", "not_connected|timeout|loading|readonly|noreplicas|oom|busy|misconf|auth|cluster|"
                   "overflow|disk_full|other"),
     [STORE_M_CONNECTS] = METRIC_COUNTER("hearth_store_connects_total", "connections made to Redis"),
