@@ -83,12 +83,14 @@ static size_t room(const struct buf *out, size_t max_bytes)
     return (out->cap < max_bytes ? out->cap : max_bytes) - out->len;
 }
 
-/* At least doubles the room behind out's bytes, but not above the cap. False: it is there already.
- */
+/* Makes room for at_least bytes behind out's, or, when that is 0, at least doubles the room; but
+ * not above the cap. False: the cap is reached. */
 static bool grow_room(struct buf *out, size_t max_bytes, size_t at_least)
 {
     size_t have = room(out, max_bytes), want = 2 * have;
 
+    if (at_least && have >= at_least)
+        return true; /* kept from the last profile: it must not grow with each */
     if (want < at_least)
         want = at_least;
     if (want < ROOM_MIN)
@@ -137,7 +139,7 @@ static int gunzip(struct inflater *inf, struct bytes in, size_t max_bytes, struc
         inf->gzip = libdeflate_alloc_decompressor();
     if (!inf->gzip)
         xalloc_failed(sizeof inf->gzip);
-    grow_room(out, max_bytes, gzip_size_hint(in));
+    grow_room(out, max_bytes, gzip_size_hint(in) + 1);
     while (in.len > 0)
         if (gunzip_member(inf, &in, max_bytes, out, f))
             return FAILURE;
