@@ -79,10 +79,10 @@ static inline void http_answer_deinit(struct http_answer *a)
     buf_deinit(&a->body);
 }
 
-/* The value of a header, or NULL; valid until the answer is freed. */
+/* The value of a header, or NULL; valid until the next call of this thread. */
 static inline const char *http_answer_header(struct http_answer *a, const char *name)
 {
-    static char value[512];
+    static _Thread_local char value[512];
     const char *line = strchr(buf_cstr(&a->head), '\n');
     size_t n = strlen(name);
 
