@@ -1,0 +1,174 @@
+/*
+ * hearth push: each file is one POST. An overloaded server says when to come again (429, 503); it
+ * is asked again until the tries are used up. A profile that was refused for good does not keep the
+ * others back.
+ */
+#include "base/backoff.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/files.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { TAGS_GIVEN_MAX = 64, TRIES_MAX = 8, RETRY_AFTER_MAX_S = 60 };
+
+static const char help[] =
+    "Usage: hearth push FILE… --service NAME [OPTION]…\n"
+    "\n"
+    "Sends profiles (pprof; plain, gzip, zstd or lz4; - is standard input). Each is acknowledged "
+    "when it\n"
+    "will survive a crash. Exit status: 0 all were taken, 1 some were not, 2 wrong usage.\n"
+    "\n"
+    "  --service NAME       whose profiles these are\n"
+    "  --tag KEY=VALUE      env=prod, version=v2, region=… make series; others are kept beside; "
+    "repeat it\n"
+    "  --from, --until TIME when it was recorded: Unix time, RFC 3339 or now-1m; default: what "
+    "the\n"
+    "                       profile says\n"
+    "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
+    "  --quiet              say nothing of what went well\n";
+
+struct push {
+    const char *server, *service, *from, *until;
+    const char *tags[TAGS_GIVEN_MAX];
+    size_t n_tags;
+    bool quiet;
+};
+
+static void add_tag(struct client *c, struct buf *url, const char *tag)
+{
+    const char *equals = strchr(tag, '=');
+    char key[256];
+
+    snprintf(key, sizeof key, "%.*s", (int)(equals - tag), tag);
+    url_add(c, url, key, equals + 1);
+}
+
+static void make_url(const struct push *p, struct client *c, struct buf *url)
+{
+    url_path(url, "/api/v1/profiles");
+    url_add(c, url, "service", p->service);
+    url_add(c, url, "from", p->from);
+    url_add(c, url, "until", p->until);
+    for (size_t i = 0; i < p->n_tags; i++)
+        add_tag(c, url, p->tags[i]);
+}
+
+static bool is_busy(const struct client_reply *r)
+{
+    return r->status == 429 || r->status == 503;
+}
+
+static void wait_before_retry(const struct client_reply *r, struct backoff *b)
+{
+    int s = r->retry_after_s;
+
+    if (s < 0)
+        usleep(backoff_next(b) * 1000);
+    else
+        sleep((unsigned)(s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S));
+}
+
+static int push_body(const struct push *p, struct client *c, struct bytes body, struct failure *f)
+{
+    struct backoff backoff = {.min_ms = 200, .max_ms = 5000};
+    struct client_reply reply = {0};
+    struct buf url = {0};
+    int e = FAILURE;
+
+    make_url(p, c, &url);
+    for (int i = 0; i < TRIES_MAX; i++) {
+        client_reply_deinit(&reply);
+        e = client_post(c, &url, body, &reply, f);
+        if (e != 0 || !is_busy(&reply))
+            break;
+        if (i + 1 < TRIES_MAX)
+            wait_before_retry(&reply, &backoff);
+    }
+    if (e == 0 && reply.status != 200)
+        e = client_refused(&reply, f);
+    client_reply_deinit(&reply);
+    buf_deinit(&url);
+    return e;
+}
+
+static int push_file(const struct push *p, struct client *c, const char *path)
+{
+    struct buf body = {0};
+    struct failure f, with_path;
+    int e = file_read(path, &body, &f);
+
+    if (e == 0)
+        e = push_body(p, c, buf_bytes(&body), &f);
+    buf_deinit(&body);
+    if (e == 0) {
+        if (!p->quiet)
+            printf("%s: taken\n", path);
+        return 0;
+    }
+    fail(&with_path, f.status, f.code, f.hint[0] ? f.hint : NULL, "%s: %s", path, f.message);
+    return complain("push", &with_path);
+}
+
+static int set_one(struct push *p, int arg, const char *value)
+{
+    switch (arg) {
+    case 'h':
+        fputs(help, stdout);
+        return 0;
+    case 's':
+        p->service = value;
+        return -1;
+    case 'u':
+        p->server = value;
+        return -1;
+    case 'f':
+        p->from = value;
+        return -1;
+    case 't':
+        p->until = value;
+        return -1;
+    case 'q':
+        p->quiet = true;
+        return -1;
+    case 'g':
+        if (!strchr(value, '=') || value[0] == '=')
+            return wrong_usage("push", "--tag %s is not KEY=VALUE", value);
+        if (p->n_tags == TAGS_GIVEN_MAX)
+            return wrong_usage("push", "more than %d tags", TAGS_GIVEN_MAX);
+        p->tags[p->n_tags++] = value;
+        return -1;
+    default:
+        return wrong_usage("push", "an option that is not known, or without its value");
+    }
+}
+
+int verb_push(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        {"help", no_argument, NULL, 'h'},         {"service", required_argument, NULL, 's'},
+        {"server", required_argument, NULL, 'u'}, {"tag", required_argument, NULL, 'g'},
+        {"from", required_argument, NULL, 'f'},   {"until", required_argument, NULL, 't'},
+        {"quiet", no_argument, NULL, 'q'},        {0}};
+    struct push p = {0};
+    struct client *c;
+    int arg, status = -1;
+
+    opterr = 0;
+    while (status < 0 && (arg = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
+        status = set_one(&p, arg, optarg);
+    if (status >= 0)
+        return status;
+    if (optind == argc)
+        return wrong_usage("push", "no files were given");
+    if (!p.service)
+        return wrong_usage("push", "--service is missing");
+    c = client_new(p.server);
+    status = 0;
+    for (int i = optind; i < argc; i++)
+        status |= push_file(&p, c, argv[i]);
+    client_free(c);
+    return status;
+}

@@ -1,0 +1,271 @@
+/*
+ * A table is always made here, from profiles: of files, or of pprof that the server merged. Other
+ * forms of a server's data are the server's own answer, passed on.
+ */
+#include "cli/report.h"
+
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/files.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- from files -------------------------------------------------------------------------------
+ */
+
+static int add_body(const struct report *r, struct bytes body, const char *name, uint32_t side,
+                    struct answer *a, struct answer_parts *parts, struct failure *f)
+{
+    const char *type = r->server ? NULL : r->sides[side].type;
+    struct loaded l;
+    int e;
+
+    loaded_init(&l);
+    e = loaded_add(&l, body, name, f);
+    if (e == 0)
+        e = loaded_into_answer(&l, type, a, parts, (uint8_t)side, f);
+    loaded_deinit(&l);
+    return e;
+}
+
+static int add_file(const struct report *r, const char *path, uint32_t side, struct answer *a,
+                    struct answer_parts *parts, struct failure *f)
+{
+    struct buf body = {0};
+    int e = file_read(path, &body, f);
+
+    if (e == 0)
+        e = add_body(r, buf_bytes(&body), path, side, a, parts, f);
+    a->sides[side].profiles += e == 0;
+    buf_deinit(&body);
+    return e;
+}
+
+static int add_files(const struct report *r, struct answer *a, struct answer_parts *parts,
+                     struct failure *f)
+{
+    for (size_t i = 0; i < r->n_files; i++) {
+        uint32_t side = r->n_sides == 2 ? (uint32_t)i : 0;
+
+        if (add_file(r, r->files[i], side, a, parts, f) != 0)
+            return FAILURE;
+    }
+    return 0;
+}
+
+/* ---- from a server ----------------------------------------------------------------------------
+ */
+
+static void add_params(struct client *c, struct buf *url, const char *prefix,
+                       const struct report_side *s)
+{
+    const char *const names[] = {"service", "type", "from", "until", "match"};
+    const char *const values[] = {s->service, s->type, s->from, s->until, s->match};
+    char name[32];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(name, sizeof name, "%s%s", prefix, names[i]);
+        url_add(c, url, name, values[i]);
+    }
+}
+
+/* The figures above the table: the type's full name, how many profiles, what is lost. */
+static int read_figures(struct answer_side *s, struct bytes body, struct failure *f)
+{
+    json_t *j = json_loadb((const char *)body.data, body.len, 0, NULL);
+    const char *type = json_string_value(json_object_get(j, "type"));
+    const char *service = json_string_value(json_object_get(j, "service"));
+    json_t *complete = json_object_get(j, "complete");
+
+    if (!type || !service) {
+        json_decref(j);
+        return fail(f, 502, "no_answer", "is it a hearth server?",
+                    "the server's answer makes no sense");
+    }
+    buf_reset(&s->type);
+    buf_append_str(&s->type, type);
+    buf_append_str(&s->service, service);
+    s->profiles = (uint64_t)json_integer_value(json_object_get(j, "profiles"));
+    s->gaps = (uint64_t)json_integer_value(json_object_get(complete, "gaps"));
+    json_decref(j);
+    return 0;
+}
+
+static int fetch_figures(const struct report *r, struct client *c, uint32_t side, struct answer *a,
+                         struct failure *f)
+{
+    struct buf url = {0}, body = {0};
+    int e;
+
+    url_path(&url, "/api/v1/top");
+    add_params(c, &url, "", &r->sides[side]);
+    url_add(c, &url, "limit", "1");
+    e = client_get_ok(c, &url, &body, f);
+    if (e == 0)
+        e = read_figures(&a->sides[side], buf_bytes(&body), f);
+    buf_deinit(&url);
+    buf_deinit(&body);
+    return e;
+}
+
+static int fetch_side(const struct report *r, struct client *c, uint32_t side, struct answer *a,
+                      struct answer_parts *parts, struct failure *f)
+{
+    struct buf url = {0}, body = {0};
+    int e;
+
+    url_path(&url, "/api/v1/flamegraph");
+    add_params(c, &url, "", &r->sides[side]);
+    url_add(c, &url, "format", "pprof");
+    e = client_get_ok(c, &url, &body, f);
+    if (e == 0)
+        e = add_body(r, buf_bytes(&body), r->server, side, a, parts, f);
+    if (e == 0)
+        e = fetch_figures(r, c, side, a, f);
+    buf_deinit(&url);
+    buf_deinit(&body);
+    return e;
+}
+
+static int fetch_sides(const struct report *r, struct answer *a, struct answer_parts *parts,
+                       struct failure *f)
+{
+    struct client *c = client_new(r->server);
+    int e = 0;
+
+    for (uint32_t s = 0; s < r->n_sides && e == 0; s++)
+        e = fetch_side(r, c, s, a, parts, f);
+    client_free(c);
+    return e;
+}
+
+static const char *endpoint_of(const struct report *r)
+{
+    if (r->n_sides == 2)
+        return "/api/v1/diff";
+    return strcmp(r->verb, "top") == 0 && r->format == FORMAT_JSON ? "/api/v1/top"
+                                                                   : "/api/v1/flamegraph";
+}
+
+/* The server's own answer. */
+static int pass_on(const struct report *r, struct buf *out, struct failure *f)
+{
+    static const char *const formats[] = {"json", "pprof", "folded"};
+    struct client *c = client_new(r->server);
+    const char *endpoint = endpoint_of(r);
+    char limit[16];
+    struct buf url = {0};
+    int e;
+
+    url_path(&url, endpoint);
+    for (uint32_t s = 0; s < r->n_sides; s++)
+        add_params(c, &url, r->n_sides == 1 ? "" : s ? "b." : "a.", &r->sides[s]);
+    if (strcmp(endpoint, "/api/v1/top") == 0) {
+        snprintf(limit, sizeof limit, "%u", r->limit);
+        url_add(c, &url, "limit", limit);
+        url_add(c, &url, "sort", r->sort == TOP_BY_SELF ? "self" : "total");
+    } else {
+        url_add(c, &url, "format", formats[r->format]);
+        url_add(c, &url, "granularity", r->granularity == GRANULARITY_LINE ? "line" : "function");
+    }
+    e = client_get_ok(c, &url, out, f);
+    buf_deinit(&url);
+    client_free(c);
+    return e;
+}
+
+/* ---- what is written --------------------------------------------------------------------------
+ */
+
+static void write_answer(const struct report *r, const struct answer *a, struct buf *out)
+{
+    switch (r->format) {
+    case FORMAT_TEXT:
+        answer_top_text(a, r->sort, r->limit, out);
+        return;
+    case FORMAT_FOLDED:
+        answer_folded(a, NODES_ALL, out);
+        return;
+    case FORMAT_PPROF:
+        answer_pprof(a, NODES_ALL, out);
+        return;
+    case FORMAT_JSON:
+        if (strcmp(r->verb, "top") == 0)
+            answer_top_json(a, r->sort, r->limit, out);
+        else
+            answer_flamegraph_json(a, NODES_ALL, out);
+        buf_append_str(out, "\n");
+    }
+}
+
+static enum granularity granularity_of(const struct report *r)
+{
+    bool table = r->format == FORMAT_TEXT || strcmp(r->verb, "top") == 0;
+
+    if (r->format == FORMAT_PPROF)
+        return GRANULARITY_LINE;
+    return table ? GRANULARITY_FUNCTION : r->granularity;
+}
+
+static int make_answer(const struct report *r, struct buf *out, struct failure *f)
+{
+    struct answer a = {.n_sides = r->n_sides, .granularity = granularity_of(r)};
+    struct answer_parts parts = {0};
+    int e;
+
+    a.symbols = symbols_new();
+    e = r->server ? fetch_sides(r, &a, &parts, f) : add_files(r, &a, &parts, f);
+    answer_zip(&a, &parts);
+    if (e == 0)
+        write_answer(r, &a, out);
+    answer_deinit(&a);
+    return e;
+}
+
+int report_run(struct report *r)
+{
+    bool pass = r->server && r->format != FORMAT_TEXT;
+    struct buf out = {0};
+    struct failure f;
+    int e;
+
+    if (r->format == FORMAT_PPROF && strcmp(r->out, "-") == 0 && isatty(STDOUT_FILENO))
+        return wrong_usage(r->verb, "pprof is not for a terminal: redirect it, or -o FILE.pb.gz");
+    e = pass ? pass_on(r, &out, &f) : make_answer(r, &out, &f);
+    if (e == 0)
+        e = file_write(r->out, buf_bytes(&out), &f);
+    buf_deinit(&out);
+    return e == 0 ? 0 : complain(r->verb, &f);
+}
+
+/* ---- the verbs --------------------------------------------------------------------------------
+ */
+
+enum { LIMIT_DEFAULT = 30 };
+
+static int run(const char *name, uint32_t n_sides, enum answer_format format, int argc, char **argv)
+{
+    struct report r = {
+        .verb = name, .n_sides = n_sides, .format = format, .out = "-", .limit = LIMIT_DEFAULT};
+    int status = report_args(&r, argc, argv);
+
+    return status >= 0 ? status : report_run(&r);
+}
+
+int verb_top(int argc, char **argv)
+{
+    return run("top", 1, FORMAT_TEXT, argc, argv);
+}
+
+int verb_query(int argc, char **argv)
+{
+    return run("query", 1, FORMAT_FOLDED, argc, argv);
+}
+
+int verb_diff(int argc, char **argv)
+{
+    return run("diff", 2, FORMAT_TEXT, argc, argv);
+}

@@ -1,0 +1,203 @@
+#include "cli/report.h"
+
+#include "base/options.h"
+#include "cli/cli.h"
+#include "cli/client.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char help_of_both[] =
+    "\n"
+    "From files (pprof; plain, gzip, zstd or lz4; - is standard input):\n"
+    "  --type NAME          sample type, such as cpu; default: the profile's own default, else its "
+    "last\n"
+    "From a server (when no file is given):\n"
+    "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
+    "  --service NAME       required\n"
+    "  --type NAME          five-part name, or one part of it; default: CPU time\n"
+    "  --from, --until TIME Unix time, RFC 3339 or now-1h; default: the last hour\n"
+    "  --match SELECTOR     which series: '{env=\"prod\",version=~\"v1.*\"}' or env:prod\n";
+
+static const char help_of_sides[] = "  --a, --b SELECTOR    --match of one side; also --a-service, "
+                                    "--b-from and so on for what differs\n";
+
+static const char help_of_output[] =
+    "Output:\n"
+    "  -o FORMAT            text, json, folded or pprof\n"
+    "  -o FILE              that file; .pb.gz is pprof, .json JSON, .folded folded stacks, else "
+    "text\n"
+    "  --lines              by line, not by function (folded, json)\n"
+    "  --limit N            rows of the table (default 30)\n"
+    "  --sort self|total    order of the table (default self)\n";
+
+static void print_help(const struct report *r)
+{
+    static const char *const what[][2] = {
+        {"top",
+         "The functions that cost most: what they spend themselves, and with what they call.\n"},
+        {"query", "One merged profile, as folded stacks unless -o says otherwise.\n"},
+        {"diff", "What changed: value of b minus value of a.\n"},
+    };
+    const char *text = "";
+
+    for (size_t i = 0; i < sizeof what / sizeof *what; i++)
+        if (strcmp(what[i][0], r->verb) == 0)
+            text = what[i][1];
+    printf("Usage: hearth %s %s\n       hearth %s [--server URL] --service NAME [OPTION]…\n\n%s",
+           r->verb, r->n_sides == 2 ? "A B [OPTION]…" : "FILE… [OPTION]…", r->verb, text);
+    printf("%s%s%s", help_of_both, r->n_sides == 2 ? help_of_sides : "", help_of_output);
+}
+
+enum {
+    ARG_HELP = 'h',
+    ARG_OUT = 'o',
+    ARG_SERVER = 256,
+    ARG_LINES,
+    ARG_LIMIT,
+    ARG_SORT,
+    ARG_SIDE, /* + field * 3 + (0 both, 1 a, 2 b) */
+};
+enum { FIELD_SERVICE, FIELD_TYPE, FIELD_FROM, FIELD_UNTIL, FIELD_MATCH };
+
+#define SIDE_ARG(field, side) (ARG_SIDE + (field)*3 + (side))
+#define SIDE_ROWS(name, field)                                                                     \
+    {name, required_argument, NULL, SIDE_ARG(field, 0)},                                           \
+        {"a-" name, required_argument, NULL, SIDE_ARG(field, 1)},                                  \
+    {                                                                                              \
+        "b-" name, required_argument, NULL, SIDE_ARG(field, 2)                                     \
+    }
+
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, ARG_HELP},
+    {"output", required_argument, NULL, ARG_OUT},
+    {"server", required_argument, NULL, ARG_SERVER},
+    {"lines", no_argument, NULL, ARG_LINES},
+    {"limit", required_argument, NULL, ARG_LIMIT},
+    {"sort", required_argument, NULL, ARG_SORT},
+    {"a", required_argument, NULL, SIDE_ARG(FIELD_MATCH, 1)},
+    {"b", required_argument, NULL, SIDE_ARG(FIELD_MATCH, 2)},
+    SIDE_ROWS("service", FIELD_SERVICE),
+    SIDE_ROWS("type", FIELD_TYPE),
+    SIDE_ROWS("from", FIELD_FROM),
+    SIDE_ROWS("until", FIELD_UNTIL),
+    SIDE_ROWS("match", FIELD_MATCH),
+    {0},
+};
+
+static const char **field_of(struct report_side *s, int field)
+{
+    const char **fields[] = {&s->service, &s->type, &s->from, &s->until, &s->match};
+
+    return fields[field];
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static void set_output(struct report *r, const char *value)
+{
+    static const struct {
+        const char *word, *extension;
+        enum answer_format format;
+    } formats[] = {
+        {"text", ".txt", FORMAT_TEXT},        {"json", ".json", FORMAT_JSON},
+        {"folded", ".folded", FORMAT_FOLDED}, {"pprof", ".pb.gz", FORMAT_PPROF},
+        {"pprof", ".pprof", FORMAT_PPROF},
+    };
+
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (strcmp(value, formats[i].word) == 0) {
+            r->format = formats[i].format;
+            return;
+        }
+    }
+    r->out = value;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (ends_with(value, formats[i].extension))
+            r->format = formats[i].format;
+}
+
+static int set_side(struct report *r, int arg, const char *value)
+{
+    int field = (arg - ARG_SIDE) / 3, side = (arg - ARG_SIDE) % 3;
+
+    if (side > 0 && r->n_sides == 1)
+        return wrong_usage(r->verb, "--a and --b are for diff");
+    for (uint32_t s = 0; s < r->n_sides; s++) {
+        const char **at = field_of(&r->sides[s], field);
+
+        if (side == (int)s + 1 || (side == 0 && !*at))
+            *at = value;
+    }
+    return -1;
+}
+
+static int set_one(struct report *r, int arg, const char *value)
+{
+    int64_t limit;
+
+    switch (arg) {
+    case ARG_HELP:
+        print_help(r);
+        return 0;
+    case ARG_OUT:
+        set_output(r, value);
+        return -1;
+    case ARG_SERVER:
+        r->server = value;
+        return -1;
+    case ARG_LINES:
+        r->granularity = GRANULARITY_LINE;
+        return -1;
+    case ARG_LIMIT:
+        if (option_parse_int(value, 1, INT32_MAX, &limit) != 0)
+            return wrong_usage(r->verb, "--limit %s is not a number", value);
+        r->limit = (uint32_t)limit;
+        return -1;
+    case ARG_SORT:
+        if (strcmp(value, "self") != 0 && strcmp(value, "total") != 0)
+            return wrong_usage(r->verb, "--sort %s: self or total", value);
+        r->sort = strcmp(value, "self") == 0 ? TOP_BY_SELF : TOP_BY_TOTAL;
+        return -1;
+    case '?':
+    case ':':
+        return wrong_usage(r->verb, "an option that is not known, or without its value");
+    default:
+        return set_side(r, arg, value);
+    }
+}
+
+static int check(const struct report *r)
+{
+    if (r->n_files > 0 && r->server)
+        return wrong_usage(r->verb, "files or --server, not both");
+    if (r->n_sides == 2 && r->n_files != 0 && r->n_files != 2)
+        return wrong_usage(r->verb, "two files are compared, %zu were given", r->n_files);
+    for (uint32_t s = 0; s < r->n_sides && r->n_files == 0; s++)
+        if (!r->sides[s].service)
+            return wrong_usage(r->verb, "give files, or --service to ask a server");
+    return -1;
+}
+
+int report_args(struct report *r, int argc, char **argv)
+{
+    int arg, status = -1;
+
+    opterr = 0;
+    optind = 1;
+    while (status < 0 && (arg = getopt_long(argc, argv, ":ho:", long_options, NULL)) != -1)
+        status = set_one(r, arg, optarg);
+    if (status >= 0)
+        return status;
+    r->files = argv + optind;
+    r->n_files = (size_t)(argc - optind);
+    if (r->n_files == 0 && !r->server)
+        r->server = CLIENT_DEFAULT_SERVER;
+    return check(r);
+}
