@@ -152,7 +152,7 @@ static int run_in_txn(struct lmdb_env *e, struct kv_txn *t, struct list *jobs, s
     if (r < 0)
         return r;
     if (after.used_bytes > used_hard(e) && after.used_bytes > before.used_bytes)
-        return -ENOSPC;
+        return -EDQUOT; /* making room would not help */
     show_usage(&after);
     return 0;
 }
@@ -176,17 +176,21 @@ static int try_group(struct lmdb_env *e, struct list *jobs)
     return r;
 }
 
-static int try_with_room(struct lmdb_env *e, struct list *jobs)
+/* One job alone. */
+static int try_with_room(struct lmdb_env *e, struct list *job)
 {
     int64_t bytes = kv_max_bytes(e->kv) / 64;
-    int r = try_group(e, jobs);
+    int r;
 
+    if ((int64_t)container_of(job->next, struct lmdb_job, link)->bytes > used_soft(e))
+        return -ENOSPC; /* before anything is given up for it */
+    r = try_group(e, job);
     for (int i = 0; r == -ENOSPC && i < MAKE_ROOM_TRIES; i++, bytes *= 2) {
         if (make_room(e, bytes) < 0)
             break;
-        r = try_group(e, jobs);
+        r = try_group(e, job);
     }
-    return r;
+    return r == -EDQUOT ? -ENOSPC : r;
 }
 
 static void finish(struct lmdb_env *e, struct list *jobs, int r)

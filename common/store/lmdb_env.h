@@ -19,6 +19,7 @@ struct lmdb_job {
     int (*run)(struct lmdb_job *job, struct kv_txn *t);
     void (*done)(struct lmdb_job *job);
     const void *owner;
+    size_t bytes; /* about what it adds */
     int r;
 };
 

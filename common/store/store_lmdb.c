@@ -274,6 +274,7 @@ static void submit_write(struct op *op, int (*run)(struct lmdb_job *, struct kv_
     op->job.run = op->invalid ? refuse : run;
     op->job.done = on_written;
     op->job.owner = op->store;
+    op->job.bytes = op->arena.used_bytes;
     lmdb_env_submit(op->store->env, &op->job);
 }
 
