@@ -1,7 +1,7 @@
 /*
  * How it works. Inflate, look at the first bytes, hand over. A pprof has no magic, so it is
- * recognised by what nothing else has: a first field that Profile defines, with its wire type, and
- * some byte among the first that no text would hold.
+ * recognised by what nothing else has: its first fields are ones that Profile defines, with their
+ * wire types, and some byte among the first is one that no text would hold.
  */
 #include "formats/decode.h"
 
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SNIFF_BYTES = 64 };
+enum { SNIFF_BYTES = 64, SNIFF_FIELDS = 4 };
 
 struct decoder {
     struct decode_limits limits;
@@ -49,19 +49,33 @@ static bool is_text(struct bytes s)
     return true;
 }
 
-static bool is_pprof(struct bytes s)
+/* Is this byte the tag of a field of Profile, with the wire type that belongs to it? */
+static bool is_profile_tag(uint8_t tag)
 {
     enum { MESSAGES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 11 | 1 << 13 };
     enum { NUMBERS = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 };
-    unsigned number, type;
+    unsigned number = tag >> 3, type = tag & 7;
 
-    if (s.len < 2 || is_text(s))
+    if (number > 15)
         return false;
-    number = s.data[0] >> 3;
-    type = s.data[0] & 7;
-    return number < 16 && (type == PB_LEN      ? MESSAGES >> number & 1
-                           : type == PB_VARINT ? NUMBERS >> number & 1
-                                               : false);
+    return type == PB_LEN ? MESSAGES >> number & 1 : type == PB_VARINT && (NUMBERS >> number & 1);
+}
+
+/* What is cut short within these fields is a damaged pprof, and pprof_read will say so. */
+static bool is_pprof(struct bytes s)
+{
+    struct cursor c = cursor_of(s);
+    struct pb_field f;
+
+    if (is_text(s))
+        return false;
+    for (int i = 0; i < SNIFF_FIELDS && c.at < c.end; i++) {
+        if (!is_profile_tag(*c.at))
+            return false;
+        if (pb_next(&c, &f) != PB_FIELD)
+            return true;
+    }
+    return true;
 }
 
 static int unknown_format(struct bytes s, struct failure *f)

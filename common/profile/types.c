@@ -7,7 +7,8 @@
  */
 #include "profile/types.h"
 
-#define OWN "=" /* the agent's own word stays */
+#define OWN  "="     /* the agent's own word stays */
+#define UNIT "=unit" /* the unit of the values */
 
 struct alias {
     const char *sample_type, *when;
@@ -23,8 +24,8 @@ static const struct alias aliases[] = {
     {"cpu-samples",        NULL,        "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
     {"samples",            "cpu",       "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
     {"sample",             "cpu",       "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
-    {"wall",               NULL,        "wall",        "wall",          OWN,           "wall",        "nanoseconds", TYPE_FLOW},
-    {"wall-time",          NULL,        "wall",        "wall",          OWN,           "wall",        "nanoseconds", TYPE_FLOW},
+    {"wall",               NULL,        "wall",        "wall",          OWN,           "wall",        UNIT,          TYPE_FLOW},
+    {"wall-time",          NULL,        "wall",        "wall",          OWN,           "wall",        UNIT,          TYPE_FLOW},
     {"wall-samples",       NULL,        "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
     {"samples",            "wall",      "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
     {"sample",             "wall",      "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
@@ -95,11 +96,9 @@ static const struct alias *find_alias(struct bytes sample_type, struct bytes per
     return NULL;
 }
 
-/* Appends one part, cleaned; own stands in for OWN. */
-static size_t put_part(char *out, size_t at, const char *part, struct bytes own)
+/* Appends one part, cleaned. */
+static size_t put_part(char *out, size_t at, struct bytes s)
 {
-    struct bytes s = part && strcmp(part, OWN) != 0 ? bytes_str(part) : own;
-
     for (size_t i = 0; i < s.len && i < PART_MAX; i++) {
         uint8_t c = s.data[i];
 
@@ -118,7 +117,12 @@ static void join(struct profile_type *out, const char *const parts[PARTS],
     for (size_t i = 0; i < PARTS; i++) {
         if (i > 0)
             out->name[at++] = ':';
-        at = put_part(out->name, at, parts[i], own[i]);
+        if (!parts[i] || strcmp(parts[i], OWN) == 0)
+            at = put_part(out->name, at, own[i]);
+        else if (strcmp(parts[i], UNIT) == 0)
+            at = put_part(out->name, at, own[2]);
+        else
+            at = put_part(out->name, at, bytes_str(parts[i]));
     }
     out->name[at] = '\0';
 }
@@ -177,6 +181,8 @@ static const char *word(const char *part)
 {
     if (!part)
         return "";
+    if (strcmp(part, UNIT) == 0)
+        return "(the unit)";
     return strcmp(part, OWN) == 0 ? "(its own)" : part;
 }
 
