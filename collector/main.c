@@ -1,0 +1,177 @@
+/*
+ * hearth-collector: agents' uploads in by HTTP, records out to the log. One loop thread, a few
+ * codec threads. Stop: the listeners close, running uploads end, then the log, then the loop.
+ */
+#include "base/logger.h"
+#include "base/xalloc.h"
+#include "collector/collector.h"
+#include "collector/socket.h"
+#include "log/log_kafka.h"
+#include "log/log_local.h"
+#include "net/daemon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PROGRAM "hearth-collector"
+
+#define MAIN_OPTIONS(X)                                                                            \
+    X(LIST, listen, "127.0.0.1:4040,127.0.0.1:8126,127.0.0.1:4318", 0, 0, NULL,                    \
+      "addresses for agents: ADDRESS:PORT or unix:/PATH; every route is served on each")           \
+    X(STRING, socket, "auto", 0, 0, NULL,                                                          \
+      "unix socket for agents: a path, off, or auto: /var/run/datadog/apm.socket if nobody "       \
+      "answers there")                                                                             \
+    X(STRING, admin, "127.0.0.1:4050", 0, 0, NULL,                                                 \
+      "address of /healthz, /readyz and /metrics, or off")                                         \
+    X(STRING, log_dir, NULL, 0, 0, NULL,                                                           \
+      "keep records in a local log in this directory instead of Kafka (for tests and "             \
+      "measurements)")                                                                             \
+    X(INT, connections_max, "1024", 1, 1000000, NULL,                                              \
+      "open connections of agents; above, new ones wait")                                          \
+    X(DURATION, header_timeout, "10s", 10, 3600000, NULL, "longest wait for a request's header")   \
+    X(DURATION, body_timeout, "30s", 10, 3600000, NULL, "longest wait for a request's body")       \
+    X(DURATION, idle_timeout, "60s", 10, 3600000, NULL,                                            \
+      "close a connection that is silent this long")
+
+#define MAIN_ROW(...) OPTION_ROW(struct main_options, __VA_ARGS__)
+struct main_options {
+    MAIN_OPTIONS(OPTION_FIELD)
+};
+static const struct option_row main_option_rows[] = {MAIN_OPTIONS(MAIN_ROW){0}};
+
+struct program {
+    struct main_options o;
+    struct daemon_options daemon_options;
+    struct collector_options collector_options;
+    struct log_kafka_options kafka;
+    struct log_local_options local;
+
+    uv_loop_t loop;
+    struct daemon *daemon;
+    struct http_server *http;
+    struct log_local *log_local;
+    struct log_producer *log;
+    struct collector *collector;
+};
+
+static void bind_options(struct program *p, struct options *o)
+{
+    options_bind(o, main_option_rows, &p->o, "Collector");
+    options_bind(o, collector_option_rows, &p->collector_options, "Uploads");
+    options_bind(o, log_kafka_option_rows, &p->kafka, "Kafka");
+    options_bind(o, log_local_option_rows, &p->local, "Local log");
+}
+
+static struct http_limits limits_of(const struct program *p)
+{
+    struct http_limits l = http_limits_default;
+
+    l.body_bytes_max = (size_t)p->collector_options.body_max;
+    l.budget_bytes_max = (size_t)p->collector_options.body_budget;
+    l.connections_max = (uint32_t)p->o.connections_max;
+    l.header_timeout_ms = (uint32_t)p->o.header_timeout;
+    l.body_timeout_ms = (uint32_t)p->o.body_timeout;
+    l.idle_timeout_ms = (uint32_t)p->o.idle_timeout;
+    return l;
+}
+
+static int open_log(struct program *p, struct failure *f)
+{
+    if (!p->o.log_dir)
+        return log_kafka_producer_new(&p->loop, &p->kafka, &p->log, f);
+    if (log_local_open(p->o.log_dir, &p->local, &p->log_local, f))
+        return FAILURE;
+    p->log = log_local_producer_new(&p->loop, p->log_local);
+    return 0;
+}
+
+static int listen_all(struct program *p, struct failure *f)
+{
+    char *list = xstrdup(p->o.listen ? p->o.listen : ""), *rest = list, *address;
+    int r = 0;
+
+    while (!r && (address = strsep(&rest, ",")))
+        if (*address)
+            r = http_listen(p->http, address, "listen", NULL, f);
+    free(list);
+    return r ? r : collector_listen_socket(p->http, p->o.socket, f);
+}
+
+static bool is_ready(void *ctx, struct buf *why)
+{
+    struct program *p = ctx;
+
+    return collector_ready(p->collector, why);
+}
+
+static void on_log_closed(void *ctx)
+{
+    struct program *p = ctx;
+
+    if (p->log_local)
+        log_local_close(p->log_local);
+    daemon_exit(p->daemon, 0);
+}
+
+static void on_collector_closed(void *ctx)
+{
+    struct program *p = ctx;
+
+    log_producer_close(p->log, on_log_closed, p);
+}
+
+static void on_http_closed(void *ctx)
+{
+    struct program *p = ctx;
+
+    collector_close(p->collector, on_collector_closed, p);
+}
+
+static void on_stop(void *ctx)
+{
+    struct program *p = ctx;
+
+    http_server_close(p->http, (uint32_t)(p->daemon_options.drain_timeout * 8 / 10), on_http_closed,
+                      p);
+}
+
+static int start(struct program *p, struct failure *f)
+{
+    const struct http_limits limits = limits_of(p);
+
+    if (open_log(p, f))
+        return FAILURE;
+    p->http = http_server_new(&p->loop, &limits);
+    p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
+    if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f))
+        return FAILURE;
+    LOG(LOG_INFO, "started", F_STR("listen", p->o.listen), F_STR("admin", p->o.admin),
+        F_STR("log", p->o.log_dir ? p->o.log_dir : p->kafka.kafka_brokers));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct program p;
+    struct options *o = options_new();
+    struct failure f;
+    int status;
+
+    xalloc_tune(1);
+    bind_options(&p, o);
+    if (daemon_options_load(o, &p.daemon_options, PROGRAM, &argc, argv, &status)) {
+        options_free(o);
+        return status;
+    }
+    uv_loop_init(&p.loop);
+    p.daemon = daemon_new(&p.loop, PROGRAM, &p.daemon_options, on_stop, &p);
+    if (start(&p, &f)) {
+        fprintf(stderr, PROGRAM ": %s (%s)\n", f.message, f.hint);
+        return EXIT_FAILURE;
+    }
+    status = daemon_run(p.daemon);
+    daemon_free(p.daemon);
+    uv_loop_close(&p.loop);
+    options_free(o);
+    return status;
+}
