@@ -15,7 +15,8 @@
  *
  * hiredis owns its context and frees it before or after we ask; it calls every reply callback with
  * NULL then. So a context counts only as long as it is c->ac. It must not be freed from its connect
- * callback, only from others: greeting errors arrive in reply callbacks.
+ * callback, only from others: greeting errors arrive in reply callbacks. It writes with write(2),
+ * so the program has to ignore SIGPIPE (daemon.h does).
  */
 #include "store/redis_client.h"
 
@@ -310,11 +311,12 @@ static void on_greeting_refused(struct redis_client *c, const char *command, con
     const struct refusal *refusal = refusal_of(e);
     bool auth = refusal->r == -EACCES || (command == greeting_auth && refusal->r == -EIO);
 
-    LOG(LOG_ERROR, "redis_refused", F_STR("address", c->url.address), F_STR("command", command),
-        F_BYTES("error", bytes_of(e->str, e->len)),
-        F_STR("hint", auth ? "check user and password in redis_url" : "check redis_url"));
+    if (refusal->r != -EAGAIN)
+        LOG(LOG_ERROR, "redis_refused", F_STR("address", c->url.address), F_STR("command", command),
+            F_BYTES("error", bytes_of(e->str, e->len)),
+            F_STR("hint", auth ? "check user and password in redis_url" : "check redis_url"));
     connection_lost(c, auth ? -EACCES : refusal->r, auth ? STORE_REASON_AUTH : refusal->reason,
-                    auth ? "user or password refused" : refusal->code);
+                    refusal == &refusal_unknown ? command : refusal->code);
 }
 
 /* AUTH, SELECT and PING go together: the first error ends the connection, the last reply opens it.

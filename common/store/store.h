@@ -110,7 +110,8 @@ void store_close(struct store *s, void (*closed)(void *ctx), void *ctx);
 /* ---- implementations -------------------------------------------------------------------------- */
 
 struct store_redis_options;             /* store_redis.h: redis_url, timeouts */
-/* FAILURE: the URL is bad. A server that is not there is no failure: the handle goes on trying. */
+/* FAILURE: the URL is bad. A server that is not there is no failure: the handle goes on trying.
+ * The program ignores SIGPIPE. */
 int store_redis_new(uv_loop_t *loop, const struct store_redis_options *o, struct store **ret,
                     struct failure *f);
 
