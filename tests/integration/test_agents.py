@@ -10,6 +10,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import cluster
 
+FLUSH = {"HEARTH_FLUSH_INTERVAL": "200ms"}
 RANGE = {"from": "0", "until": "now"}
 AGENT = os.path.join(cluster.ROOT, "build/tools/agent-go")
 
@@ -64,7 +65,7 @@ class Agents:
     def check(self, expected):
         service = expected["service"]
         for profile in expected["profiles"]:
-            for sample_type in profile["sample_types"]:
+            for sample_type in profile.get("sample_types", []):      # a part may be no profile
                 name = (sample_type["type"], sample_type["unit"])
 
                 def found():
@@ -101,13 +102,13 @@ class Agents:
 class StandaloneAgents(Agents, unittest.TestCase):
     @staticmethod
     def make():
-        return cluster.Standalone()
+        return cluster.Standalone(env=FLUSH)
 
 
 class ClusterAgents(Agents, unittest.TestCase):
     @staticmethod
     def make():
-        return cluster.Cluster(topic_prefix="agents")
+        return cluster.Cluster(env=FLUSH, topic_prefix="agents")
 
 
 if __name__ == "__main__":

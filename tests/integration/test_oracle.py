@@ -10,6 +10,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import cluster
 
+FLUSH = {"HEARTH_FLUSH_INTERVAL": "200ms"}
 SNAPSHOTS = {"inuse_objects", "inuse_space"}
 
 
@@ -130,13 +131,13 @@ class Oracle:
 class StandaloneOracle(Oracle, unittest.TestCase):
     @staticmethod
     def make():
-        return cluster.Standalone()
+        return cluster.Standalone(env=FLUSH)
 
 
 class ClusterOracle(Oracle, unittest.TestCase):
     @staticmethod
     def make():
-        return cluster.Cluster()
+        return cluster.Cluster(env=FLUSH)
 
 
 if __name__ == "__main__":
