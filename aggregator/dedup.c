@@ -98,6 +98,8 @@ static size_t interval_at(const struct source *s, uint64_t seq)
 
 static void interval_remove(struct source *s, size_t i, size_t n)
 {
+    if (n == 0)
+        return;
     memmove(&s->seen[i], &s->seen[i + n], (s->n - i - n) * sizeof *s->seen);
     s->n -= n;
 }

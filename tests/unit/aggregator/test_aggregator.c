@@ -269,7 +269,7 @@ static void series_above_the_cap_count_under_other(void **state)
     rig_close(&r);
 }
 
-static void one_profile_under_two_types_of_one_name_counts_once(void **state)
+static void profiles_of_different_types_count_under_each(void **state)
 {
     struct upload u = upload(0);
     struct rig r;
@@ -396,7 +396,7 @@ int main(void)
         cmocka_unit_test(symbols_that_outgrow_a_generation_begin_another),
         cmocka_unit_test(windows_and_series_that_expired_are_swept),
         cmocka_unit_test(series_above_the_cap_count_under_other),
-        cmocka_unit_test(one_profile_under_two_types_of_one_name_counts_once),
+        cmocka_unit_test(profiles_of_different_types_count_under_each),
         cmocka_unit_test(readers_learn_the_number_of_partitions),
         cmocka_unit_test(restarts_thefts_lost_answers_and_resends_change_no_total),
     };

@@ -147,7 +147,8 @@ static char *print(const struct profile *p)
         free(lines[i]);
     }
     free(lines);
-    return strdup((buf_cstr(&out), (char *)out.data));
+    buf_cstr(&out);
+    return (char *)out.data;        /* malloc'ed: freed by the caller */
 }
 
 static void assert_same(const struct profile *a, const struct profile *b)
