@@ -49,7 +49,7 @@ static void bind_options(struct options *o, struct program *p)
 /* "name" for one worker, "name-2" and so on for more. */
 static char *instance_name(const struct program *p, size_t i)
 {
-    char host[256] = "localhost", suffix[16] = "";
+    char host[256] = "localhost", suffix[24] = "";
     const char *port = strrchr(p->main.admin, ':');
 
     if (i > 0)

@@ -135,7 +135,7 @@ static int pick_type(const struct loaded *l, const char *type, uint32_t *ret, st
 int loaded_into_answer(const struct loaded *l, const char *type, struct answer *a,
                        struct answer_parts *parts, uint8_t side, struct failure *f)
 {
-    uint32_t i, n = stacks_count(l->stacks);
+    uint32_t i = 0, n = stacks_count(l->stacks);
     struct answer_side *s = &a->sides[side];
     struct profile_type full;
     struct tree tree = {0};
