@@ -83,5 +83,7 @@ void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx)
 {
     c->closed = closed;
     c->closed_ctx = ctx;
+    /* HTTP's grace is over: of those who would hear that a record was acknowledged none is left. */
+    publisher_hurry(c->publisher);
     try_finish(c);
 }

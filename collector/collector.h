@@ -36,7 +36,8 @@ struct collector;
 struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struct log_producer *log,
                                 const struct collector_options *o);
 bool collector_ready(const struct collector *c, struct buf *why);
-/* After the HTTP server has closed: waits for uploads in work, then closed, once; frees. */
+/* After the HTTP server has closed, when nobody waits for an answer any more: ends the uploads in
+ * work, gives up what the log has not acknowledged, then closed, once; frees. */
 void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx);
 
 #endif

@@ -217,6 +217,11 @@ void publisher_send(struct publisher *p, uint32_t partition, struct buf *value_t
         uv_timer_start(&p->timer, on_tick, TICK_MS, TICK_MS);
 }
 
+void publisher_hurry(struct publisher *p)
+{
+    p->timeout_ms = 0;
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct publisher *p = handle->data;

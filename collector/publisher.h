@@ -23,6 +23,8 @@ struct publisher *publisher_new(uv_loop_t *loop, struct log_producer *log, int64
  */
 void publisher_send(struct publisher *p, uint32_t partition, struct buf *value_taken,
                     publisher_done_cb *done, void *ctx);
+/* From now on no record is waited for: those that stand are given up in a moment. */
+void publisher_hurry(struct publisher *p);
 /* When every done has come. Records that were given up may still be with the log: its close brings
  * them back, and with the last of them the publisher is freed. */
 void publisher_close(struct publisher *p);

@@ -13,6 +13,7 @@
 #include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
@@ -578,5 +579,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
     };
 
+    signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -266,6 +266,19 @@ static void a_record_that_was_given_up_may_outlive_the_close(void **state)
     f->publisher = publisher_new(&f->loop, &f->log.producer, TIMEOUT_MS);
 }
 
+static void in_a_hurry_nothing_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0};
+
+    send_one(f, 0, &told);
+    publisher_hurry(f->publisher);
+    run_for(f, 150);
+    assert_int_equal(told.r, -ETIMEDOUT);
+    acknowledge(f, 0, 0);
+    assert_int_equal(told.times, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_queue_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_log_never_speaks_of_is_given_up_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(in_a_hurry_nothing_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_record_that_was_given_up_may_outlive_the_close, set_up,
                                         tear_down),
     };

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
 
@@ -672,5 +673,6 @@ int main(void)
         cmocka_unit_test(a_socket_nobody_answers_on_is_replaced_and_another_is_not),
     };
 
+    signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
