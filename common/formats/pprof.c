@@ -67,6 +67,7 @@ const struct pprof_limits pprof_limits_default = {
 };
 
 enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535 };
+enum { COMMENT = 13 }; /* the one field of Profile that is skipped whatever it is */
 
 /* The messages of one table, as they stand on the wire. */
 struct messages {
@@ -259,10 +260,13 @@ static int note_message(struct pprof_reader *r, const struct pb_field *f)
     case 11:
         r->period_type = f->data;
         return 0;
+    case 7:
+    case 8:
     case 9:
     case 10:
     case 12:
     case 14:
+    case 15:
         return malformed(r, "a number was expected");
     default:
         return 0;
@@ -323,11 +327,14 @@ static int pass_one(struct pprof_reader *r)
     struct pb_field f;
 
     while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        int e = f.type == PB_LEN      ? note_message(r, &f)
-                : f.type == PB_VARINT ? note_number(r, &f)
-                : f.number <= 15      ? malformed(r, "a field of another type")
-                                      : 0;
+        int e = 0;
 
+        if (f.type == PB_LEN)
+            e = note_message(r, &f);
+        else if (f.type == PB_VARINT)
+            e = note_number(r, &f);
+        else if (f.number <= 15 && f.number != COMMENT)
+            e = malformed(r, "a field of another type");
         if (e)
             return e;
     }
@@ -416,13 +423,13 @@ static int id_map_build(struct pprof_reader *r, struct id_map *m, const struct m
 
 static int read_mappings(struct pprof_reader *r)
 {
-    uint64_t m[7]; /* id, memory_start, memory_limit, file_offset, filename, build_id */
+    uint64_t m[11]; /* id, memory_start, memory_limit, file_offset, filename, build_id, … */
     uint32_t n = r->mappings.n;
 
     XGROW(r->module, r->module_cap, n);
     XGROW(r->mapping_ids.id, r->mapping_ids.id_cap, n);
     for (uint32_t i = 0; i < n; i++) {
-        if (!pb_numbers(r->mappings.at[i], m, 7))
+        if (!PB_NUMBERS(r->mappings.at[i], m))
             return malformed(r, "a mapping");
         r->mapping_ids.id[i] = m[1];
         struct mapping mapping = {string(r, m[5]), string(r, m[6])};
@@ -441,7 +448,7 @@ static int read_functions(struct pprof_reader *r)
     XGROW(r->function, r->function_cap, n);
     XGROW(r->function_ids.id, r->function_ids.id_cap, n);
     for (uint32_t i = 0; i < n; i++) {
-        if (!pb_numbers(r->functions.at[i], f, 6))
+        if (!PB_NUMBERS(r->functions.at[i], f))
             return malformed(r, "a function");
         struct function function = {string(r, f[2]), string(r, f[3]), string(r, f[4]),
                                     (int64_t)f[5]};
@@ -494,10 +501,10 @@ struct location {
 
 static int read_line(struct pprof_reader *r, const struct location *loc, struct bytes message)
 {
-    uint64_t line[3]; /* function_id, line */
+    uint64_t line[4]; /* function_id, line, column */
     uint32_t function;
 
-    if (!pb_numbers(message, line, 3))
+    if (!PB_NUMBERS(message, line))
         return malformed(r, "a line");
     function =
         r->functions_by_place && line[1] == 0 ? loc->index : id_map_find(&r->function_ids, line[1]);
@@ -523,7 +530,7 @@ static int read_location(struct pprof_reader *r, struct bytes message, struct lo
 
     *ret_lines = 0;
     while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        if (f.number > 4)
+        if (f.number > 5)
             continue;
         if (f.type != (f.number == 4 ? PB_LEN : PB_VARINT))
             return malformed(r, "a location");
@@ -533,7 +540,7 @@ static int read_location(struct pprof_reader *r, struct bytes message, struct lo
             loc->mapping_id = f.value;
         else if (f.number == 3)
             loc->address = f.value;
-        else
+        else if (f.number == 4)
             ++*ret_lines;
     }
     return step == PB_END ? 0 : malformed(r, "a location");
@@ -683,7 +690,7 @@ static int add_label(struct pprof_reader *r, struct bytes message)
     uint64_t l[5]; /* key, str, num, num_unit */
     struct label label;
 
-    if (!pb_numbers(message, l, 5))
+    if (!PB_NUMBERS(message, l))
         return malformed(r, "a label");
     if (l[2] == 0 && l[3] == 0 && l[4] == 0)
         return 0; /* no value at all; google/pprof skips it too */
@@ -790,7 +797,7 @@ static int read_type(struct pprof_reader *r, struct bytes message, struct sample
 {
     uint64_t t[3];
 
-    if (!pb_numbers(message, t, 3))
+    if (!PB_NUMBERS(message, t))
         return malformed(r, "a sample type");
     *ret = (struct sample_type){string(r, t[1]), string(r, t[2])};
     return 0;

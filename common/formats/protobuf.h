@@ -1,6 +1,7 @@
 /*
  * Protobuf on the wire: the walk over a message's fields, for readers that decode streams of bytes
- * from outside without building objects. Groups and field number 0 are malformed.
+ * from outside without building objects. Groups, field number 0 and numbers of more
+ * than 29 bits are malformed.
  */
 #ifndef HEARTH_FORMATS_PROTOBUF_H
 #define HEARTH_FORMATS_PROTOBUF_H
@@ -34,7 +35,7 @@ static inline enum pb_step pb_next(struct cursor *c, struct pb_field *f)
 
     if (c->at == c->end)
         return PB_END;
-    if (!pb_varint(c, &tag) || tag >> 3 == 0)
+    if (!pb_varint(c, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
         return PB_MALFORMED;
     f->number = tag >> 3;
     f->type = (enum pb_type)(tag & 7);
@@ -78,5 +79,7 @@ static inline bool pb_numbers(struct bytes message, uint64_t *out, unsigned n)
     }
     return step == PB_END;
 }
+/* The same into an array, whose size says which fields are known. */
+#define PB_NUMBERS(message, array) pb_numbers((message), (array), sizeof(array) / sizeof *(array))
 
 #endif
