@@ -1,0 +1,179 @@
+// Functions by self and total. Only the rows in sight are in the document. A click on a function
+// searches for it; headings sort.
+import { useComputed, useSignal } from '@preact/signals';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { percent, points, raw, signed, value } from './format';
+import { navigate, param } from './location';
+import type { Matches } from './search';
+import { functions, type FunctionRow, type Tree } from './tree';
+
+const rowHeight = 34;
+const overscan = 6;
+
+interface Column {
+    key: string;
+    title: string;
+    number(row: FunctionRow): number;
+    text(row: FunctionRow): string;
+    detail?(row: FunctionRow): string;
+    exact?(row: FunctionRow): string;
+    bar?: boolean;
+    change?: boolean;
+}
+
+function columns(tree: Tree, byShare: boolean): Column[] {
+    const { unit, sides } = tree;
+    const share = (v: number, side: number) => (sides[side].sum === 0 ? 0 : v / sides[side].sum);
+    if (sides.length === 1) {
+        return (['self', 'total'] as const).map((kind) => ({
+            key: kind,
+            title: kind === 'self' ? 'Self' : 'Total',
+            number: (row) => row[kind][0],
+            text: (row) => value(row[kind][0], unit),
+            detail: (row) => percent(share(row[kind][0], 0)),
+            exact: (row) => raw(row[kind][0], unit),
+            bar: true,
+        }));
+    }
+    const side = (kind: 'self' | 'total', s: number): Column => ({
+        key: `${kind}_${'ab'[s]}`,
+        title: `${kind === 'self' ? 'Self' : 'Total'} ${'AB'[s]}`,
+        number: (row) => (byShare ? share(row[kind][s], s) : row[kind][s]),
+        text: (row) => (byShare ? percent(share(row[kind][s], s)) : value(row[kind][s], unit)),
+        detail: (row) => (byShare ? value(row[kind][s], unit) : percent(share(row[kind][s], s))),
+        exact: (row) => raw(row[kind][s], unit),
+    });
+    const delta = (kind: 'self' | 'total'): Column => {
+        const by = (row: FunctionRow) => (byShare
+            ? share(row[kind][1], 1) - share(row[kind][0], 0)
+            : row[kind][1] - row[kind][0]);
+        return {
+            key: `change_${kind}`,
+            title: kind === 'self' ? 'Δ self' : 'Δ total',
+            number: (row) => Math.abs(by(row)),
+            text: (row) => (by(row) === 0 ? '–' : byShare ? points(by(row)) : signed(by(row), unit)),
+            exact: (row) => `${raw(row[kind][0], unit)} → ${raw(row[kind][1], unit)}`,
+            change: true,
+        };
+    };
+    return [side('self', 0), side('self', 1), delta('self'), side('total', 0), side('total', 1), delta('total')];
+}
+
+interface Props {
+    tree: Tree;
+    byShare: boolean;
+    matches: Matches | null;
+}
+
+export function Table({ tree, byShare, matches }: Props) {
+    const scroller = useRef<HTMLDivElement>(null);
+    const seen = useSignal({ top: 0, height: 600 });
+    const shownColumns = useMemo(() => columns(tree, byShare), [tree, byShare]);
+    const all = useMemo(() => functions(tree), [tree]);
+    const [sortKey, direction] = (param('sort') || shownColumns[shownColumns.length > 2 ? 2 : 0].key).split(':');
+    const sorted = useMemo(() => {
+        const column = shownColumns.find(({ key }) => key === sortKey);
+        const kept = matches ? all.filter((row) => matches(row.frame)) : all.slice();
+        const byName = (a: FunctionRow, b: FunctionRow) =>
+            a.frame.label < b.frame.label ? -1 : a.frame.label > b.frame.label ? 1 : 0;
+        kept.sort(column ? (a, b) => column.number(b) - column.number(a) || byName(a, b) : byName);
+        return direction === 'up' ? kept.reverse() : kept;
+    }, [all, matches, sortKey, direction, shownColumns]);
+
+    useEffect(() => {
+        const element = scroller.current!;
+        const look = () => (seen.value = { top: element.scrollTop, height: element.clientHeight });
+        const sizes = new ResizeObserver(look);
+        sizes.observe(element);
+        element.addEventListener('scroll', look, { passive: true });
+        return () => sizes.disconnect();
+    }, []);
+    const window_ = useComputed(() => ({
+        first: Math.max(0, Math.floor(seen.value.top / rowHeight) - overscan),
+        count: Math.ceil(seen.value.height / rowHeight) + 2 * overscan,
+    }));
+
+    const { first, count } = window_.value;
+    const rows = sorted.slice(first, first + count);
+    const sums = tree.sides.map(({ sum }) => Math.abs(sum) || 1);
+    return (
+        <div class={`table-scroll${shownColumns.length > 2 ? ' wide' : ''}`} ref={scroller} tabIndex={0}>
+            <table class="functions" aria-rowcount={sorted.length + 1}>
+                <thead>
+                    <tr>
+                        <Heading name="name" title="Function" sortKey={sortKey} direction={direction} />
+                        {shownColumns.map(({ key, title }) => (
+                            <Heading key={key} name={key} title={title} sortKey={sortKey} direction={direction} number />
+                        ))}
+                    </tr>
+                </thead>
+                <tbody>
+                    <Spacer rows={first} />
+                    {rows.map((row, i) => (
+                        <Row key={row.frame.name + row.frame.file} row={row} columns={shownColumns} sum={sums[0]}
+                            index={first + i + 2} />
+                    ))}
+                    <Spacer rows={sorted.length - first - rows.length} />
+                </tbody>
+            </table>
+            {sorted.length === 0 && <p class="faint nothing">No function matches the search.</p>}
+        </div>
+    );
+}
+
+function Spacer({ rows }: { rows: number }) {
+    return rows > 0 ? <tr aria-hidden="true"><td class="spacer" style={{ height: `${rows * rowHeight}px` }} /></tr> : null;
+}
+
+interface HeadingProps {
+    name: string;
+    title: string;
+    sortKey: string;
+    direction?: string;
+    number?: boolean;
+}
+
+function Heading({ name, title, sortKey, direction, number }: HeadingProps) {
+    const active = name === sortKey;
+    const up = active && direction === 'up';
+    const ascending = name === 'name' ? !up : up;
+    const sort = () => navigate({ sort: active && !up ? `${name}:up` : name }, 'replace');
+    return (
+        <th scope="col" class={number ? 'number' : ''}
+            aria-sort={active ? (ascending ? 'ascending' : 'descending') : 'none'}>
+            <button type="button" onClick={sort}>
+                {title}<span class="arrow" aria-hidden="true">{active ? (ascending ? '↑' : '↓') : ''}</span>
+            </button>
+        </th>
+    );
+}
+
+function Row({ row, columns: shown, sum, index }: { row: FunctionRow; columns: Column[]; sum: number; index: number }) {
+    const { name, label, where, file } = row.frame;
+    const search = () => navigate({ q: param('q') === name ? null : name }, 'push');
+    return (
+        <tr aria-rowindex={index} class={param('q') === name ? 'chosen' : ''}>
+            <th scope="row" title={file ? `${name}\n${file}` : name}>
+                <button type="button" onClick={search}>
+                    <span class="label">{label}</span>
+                    <span class="where">{row.other ? 'too small to be sent' : where || file}</span>
+                </button>
+            </th>
+            {shown.map((column) => {
+                const text = column.text(row);
+                const tone = column.change && text !== '–' ? (text.startsWith('+') ? 'more' : 'less') : '';
+                return (
+                    <td key={column.key} class={`number ${tone}`} title={column.exact?.(row)}>
+                        {column.bar && <Bar share={Math.abs(column.number(row)) / sum} />}
+                        <span>{text}</span>
+                        {column.detail && <small>{column.detail(row)}</small>}
+                    </td>
+                );
+            })}
+        </tr>
+    );
+}
+
+function Bar({ share }: { share: number }) {
+    return <i class="bar" style={{ width: `${Math.min(100, share * 100)}%` }} />;
+}
