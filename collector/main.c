@@ -139,12 +139,12 @@ static int start(struct program *p, struct failure *f)
 {
     const struct http_limits limits = limits_of(p);
 
-    if (open_log(p, f))
-        return FAILURE;
+    /* Addresses first: a busy one is the likeliest mistake, and nothing is accepted before the loop
+     * runs. */
     p->http = http_server_new(&p->loop, &limits);
-    p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
-    if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f))
+    if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
         return FAILURE;
+    p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
     LOG(LOG_INFO, "started", F_STR("listen", p->o.listen), F_STR("admin", p->o.admin),
         F_STR("log", p->o.log_dir ? p->o.log_dir : p->kafka.kafka_brokers));
     return 0;

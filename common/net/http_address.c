@@ -153,18 +153,21 @@ static bool has_socket(const char *pid, unsigned long inode)
     return found;
 }
 
+/* The program's name, from its command line: /proc's comm is cut at 15 bytes. */
 static void read_command(const char *pid, char *out, size_t size)
 {
-    char path[300];
+    char path[300], line[512] = "";
+    const char *name;
     FILE *in;
 
-    snprintf(path, sizeof path, "/proc/%s/comm", pid);
+    snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
     in = fopen(path, "re");
-    if (!in || !fgets(out, (int)size, in))
-        out[0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-    if (in)
+    if (in) {
+        line[fread(line, 1, sizeof line - 1, in)] = '\0';
         fclose(in);
+    }
+    name = strrchr(line, '/');
+    snprintf(out, size, "%.60s", name ? name + 1 : *line ? line : "a process");
 }
 
 /* "redis-server (pid 4711)"; false when nobody is found. */
