@@ -20,7 +20,7 @@
     X(DURATION, kafka_linger, "1ms", 0, 1000, NULL, "longest wait for more records in a request")  \
     X(DURATION, kafka_message_timeout, "10s", 1000, 3600000, NULL, "give a record back to be sent again after this long") \
     X(DURATION, kafka_session_timeout, "10s", 1000, 1800000, NULL, "an aggregator that is silent this long loses its partitions") \
-    X(SIZE, kafka_fetch_bytes, "8MiB", 1 << 20, INT64_C(1) << 31, NULL, "fetched records of a consumer, in memory") \
+    X(SIZE, kafka_fetch_bytes, "32MiB", 1 << 20, INT64_C(1) << 31, NULL, "fetched records of a consumer, in memory") \
     X(ENUM, kafka_security_protocol, "plaintext", 0, 0, "plaintext|ssl|sasl_plaintext|sasl_ssl", "how to talk to the brokers") \
     X(ENUM, kafka_sasl_mechanism, "SCRAM-SHA-512", 0, 0, "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512", "SASL mechanism") \
     X(STRING, kafka_sasl_username, NULL, 0, 0, NULL, "SASL user name")                             \
