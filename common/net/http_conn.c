@@ -135,25 +135,36 @@ static void dispatch(struct http_conn *c, const struct http_route *route)
     route->handler(r, route->ctx);
 }
 
+/* RFC 9110 wants the methods in a header too. allow: "GET|POST" */
+static void refuse_method(struct http_request *r, struct buf *allow)
+{
+    struct buf header = {0}, body = {0};
+
+    fail(&r->failure, 405, "method_not_allowed", NULL, "this path takes %s", buf_cstr(allow));
+    failure_json(&r->failure, &body);
+    buf_append_str(&header, "Allow: ");
+    for (size_t i = 0; i < allow->len; i++)
+        buf_append_str(&header, allow->data[i] == '|' ? ", " : (char[]){(char)allow->data[i], 0});
+    buf_append_str(&header, "\r\n");
+    metric_add(&http_metrics[M_HTTP_REFUSED], REFUSED_METHOD, 1);
+    http_respond_buf(r, 405, "application/json", &body, buf_cstr(&header));
+    buf_deinit(&header);
+}
+
 static const struct http_route *find_route(struct http_request *r)
 {
     struct buf allow = {0};
     const struct http_route *route = http_route_find(r->server, r->method, r->path, &allow);
 
-    if (route) {
-        buf_deinit(&allow);
-        return route;
-    }
-    if (allow.len) {
-        fail(&r->failure, 405, "method_not_allowed", NULL, "this path takes %s", buf_cstr(&allow));
-        http_refuse(r, REFUSED_METHOD);
-    } else {
+    if (!route && allow.len) {
+        refuse_method(r, &allow);
+    } else if (!route) {
         fail(&r->failure, 404, "not_found", NULL, "nothing is served at \"%.*s\"",
              (int)(r->path.len < 200 ? r->path.len : 200), (const char *)r->path.data);
         http_refuse(r, REFUSED_NOT_FOUND);
     }
     buf_deinit(&allow);
-    return NULL;
+    return route;
 }
 
 /* The length is known, or grows chunk by chunk: either way the budget is asked before we read. */

@@ -22,7 +22,11 @@
 
 enum { MIB = 1 << 20, GROWTH_MAX_BYTES = 256 * MIB };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 enum { MEMORY_IS_MEASURED = 0 }; /* a sanitizer's own memory is most of it */
 #else
 enum { MEMORY_IS_MEASURED = 1 };

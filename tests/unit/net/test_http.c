@@ -263,9 +263,11 @@ static void errors_are_json_with_code_message_and_hint(void **state)
                                            "\"hint\":\"come again\"}\n");
     assert_non_null(http_answer_header(&a, "Retry-After"));
     http_answer_deinit(&a);
-    assert_answer(talk(f, "DELETE /echo HTTP/1.1\r\nHost: x\r\n\r\n"), 405,
-                  "{\"code\":\"method_not_allowed\",\"message\":\"this path takes POST|PUT\","
-                  "\"hint\":\"\"}\n");
+    a = talk(f, "DELETE /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(a.status, 405);
+    assert_string_equal(http_answer_header(&a, "Allow"), "POST, PUT");
+    assert_non_null(strstr(buf_cstr(&a.body), "{\"code\":\"method_not_allowed\","));
+    http_answer_deinit(&a);
 }
 
 /* Each is answered with its status and the connection ends: what follows is never a request. */
