@@ -598,27 +598,33 @@ static int read_tables(struct pprof_reader *r)
 /* --- pass two: samples --------------------------------------------------------------------------
  */
 
-/* Frames above the limit are counted, not stored. */
-static int add_location(struct pprof_reader *r, uint64_t id)
+static int no_location(struct pprof_reader *r, uint64_t id)
+{
+    return fail(
+        r->f, 400, "malformed", NULL,
+        "not a valid pprof profile: a sample refers to location %llu, which it does not have",
+        (unsigned long long)id);
+}
+
+/* Frames above the limit are counted, not stored; r->stack has room for those below it. */
+static inline int add_location(struct pprof_reader *r, uint64_t id)
 {
     uint32_t i = id_map_find(&r->location_ids, id);
-    struct run run;
+    const uint32_t *frame;
+    uint32_t n;
 
     if (i == NONE)
-        return fail(r->f, 400, "malformed", NULL,
-                    "not a valid pprof profile: a sample refers to location %llu, which it does "
-                    "not have",
-                    (unsigned long long)id);
-    run = r->location[i];
-    if (r->n_stack + run.n <= r->limits->depth_max) {
-        XGROW(r->stack, r->stack_cap, r->n_stack + run.n);
-        memcpy(r->stack + r->n_stack, r->frame + run.begin, run.n * sizeof *r->stack);
-    }
-    r->n_stack += run.n;
+        return no_location(r, id);
+    frame = r->frame + r->location[i].begin;
+    n = r->location[i].n;
+    if (r->n_stack + n <= r->limits->depth_max)
+        for (uint32_t k = 0; k < n; k++)
+            r->stack[r->n_stack + k] = frame[k];
+    r->n_stack += n;
     return 0;
 }
 
-static int add_value(struct pprof_reader *r, uint64_t value)
+static inline int add_value(struct pprof_reader *r, uint64_t value)
 {
     if (r->n_values < r->n_types)
         r->value[r->n_values] = (int64_t)value;
@@ -626,9 +632,9 @@ static int add_value(struct pprof_reader *r, uint64_t value)
     return 0;
 }
 
-/* A repeated scalar: one of its values, or many packed. */
-static int add_scalars(struct pprof_reader *r, const struct pb_field *f,
-                       int (*add)(struct pprof_reader *, uint64_t))
+/* A repeated scalar: one of its values, or many packed. `add` is known when this is inlined. */
+static inline __attribute__((always_inline)) int add_scalars(
+    struct pprof_reader *r, const struct pb_field *f, int (*add)(struct pprof_reader *, uint64_t))
 {
     struct cursor c;
     uint64_t v;
@@ -692,21 +698,23 @@ static int add_label(struct pprof_reader *r, struct bytes message)
 
     if (!PB_NUMBERS(message, l))
         return malformed(r, "a label");
-    if (l[2] == 0 && l[3] == 0 && l[4] == 0)
-        return 0; /* no value at all; google/pprof skips it too */
     if (!(r->flags & PPROF_LABELS_ALL) && (l[2] == 0 || label_class(r, l[1]) == LABEL_SET_ASIDE)) {
-        r->stats.labels_set_aside++;
+        r->stats.labels_set_aside += l[2] || l[3] || l[4];
         return 0;
     }
-    if (r->n_labels++ >= r->limits->labels_max)
-        return 0; /* counted; refused at the end of the sample */
+    if (r->n_labels >= r->limits->labels_max) {
+        r->n_labels++; /* counted only; refused at the end of the sample */
+        return 0;
+    }
     label = (struct label){.key = string(r, l[1]), .str = string(r, l[2])};
     if (l[2] == 0) {
         label.num = (int64_t)l[3];
         label.unit = string(r, l[4]);
     }
-    XGROW(r->label, r->label_cap, r->n_labels);
-    r->label[r->n_labels - 1] = label;
+    if (label.str == 0 && label.num == 0 && label.unit == 0)
+        return 0; /* no value at all; google/pprof skips it too */
+    XGROW(r->label, r->label_cap, r->n_labels + 1);
+    r->label[r->n_labels++] = label;
     return 0;
 }
 
@@ -773,6 +781,7 @@ static int read_samples(struct pprof_reader *r)
     struct cursor c = cursor_of(r->raw);
     struct pb_field f;
 
+    XGROW(r->stack, r->stack_cap, r->limits->depth_max);
     XGROW(r->row_stack, r->row_stack_cap, r->stats.samples);
     XGROW(r->row_labels, r->row_labels_cap, r->stats.samples);
     XGROW(r->row_values, r->row_values_cap, (size_t)r->stats.samples * r->n_types);

@@ -19,10 +19,16 @@ struct pb_field {
 
 enum pb_step { PB_END, PB_FIELD, PB_MALFORMED };
 
+/* Numbers of one and two bytes, which nearly all are, without a loop. */
 static inline bool pb_varint(struct cursor *c, uint64_t *ret)
 {
-    if (c->at < c->end && *c->at < 0x80) {
+    if (c->at < c->end && c->at[0] < 0x80) {
         *ret = *c->at++;
+        return true;
+    }
+    if (c->end - c->at >= 2 && c->at[1] < 0x80) {
+        *ret = (uint64_t)(c->at[0] & 0x7f) | (uint64_t)c->at[1] << 7;
+        c->at += 2;
         return true;
     }
     return varint_get(c, ret);
