@@ -126,6 +126,7 @@ rd_kafka_conf_t *kafka_conf_new(const struct log_kafka_options *o, struct failur
         {0},
     };
 
+    kafka_tsan_threads();
     rd_kafka_conf_set_log_cb(conf, on_log);
     if (kafka_conf_set(conf, settings, f) == 0 && security_set(conf, o, f) == 0)
         return conf;

@@ -63,4 +63,7 @@ void kafka_client_run(struct kafka_client *k, struct kafka_job *job);
  * and message of it must have been destroyed. */
 void kafka_client_close(struct kafka_client *k, void (*closed)(void *ctx), void *ctx);
 
+/* Nothing, but under ThreadSanitizer (kafka_tsan.c). */
+void kafka_tsan_threads(void);
+
 #endif

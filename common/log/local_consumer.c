@@ -174,7 +174,7 @@ static void leave(struct local_consumer *c)
 {
     uv_mutex_lock(&c->log->lock);
     list_remove(&c->link);
-    c->log->n_holders -= c->dealt;  /* giving the last hand back may have dealt this one */
+    c->log->n_holders -= c->dealt; /* giving the last hand back may have dealt this one */
     rebalance(c->log);
     uv_mutex_unlock(&c->log->lock);
     uv_close((uv_handle_t *)&c->async, on_closed);
