@@ -1,7 +1,7 @@
 /* hearth: the user's command line. */
 #include "cli/cli.h"
 
-#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,25 +39,6 @@ static void print_help(FILE *to)
     fputs(introduction, to);
     for (int i = 0; i < N_VERBS; i++)
         fprintf(to, "  %-14s %s\n", verbs[i].name, verbs[i].help);
-}
-
-int complain(const char *name, const struct failure *f)
-{
-    fprintf(stderr, "hearth %s: %s%s%s%s\n", name, f->message, f->hint[0] ? " (" : "", f->hint,
-            f->hint[0] ? ")" : "");
-    return 1;
-}
-
-int wrong_usage(const char *name, const char *fmt, ...)
-{
-    va_list args;
-
-    fprintf(stderr, "hearth %s: ", name);
-    va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
-    va_end(args);
-    fprintf(stderr, "; see hearth %s --help\n", name);
-    return EXIT_USAGE;
 }
 
 static bool is_one_of(const char *arg, const char *a, const char *b, const char *c)

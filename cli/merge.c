@@ -50,6 +50,7 @@ int verb_merge(int argc, char **argv)
     int arg;
 
     opterr = 0;
+    optind = 0; /* begin anew: GNU */
     while ((arg = getopt_long(argc, argv, "ho:", long_options, NULL)) != -1) {
         if (arg == 'h')
             return fputs(help, stdout), 0;

@@ -157,6 +157,7 @@ int verb_push(int argc, char **argv)
     int arg, status = -1;
 
     opterr = 0;
+    optind = 0; /* begin anew: GNU */
     while (status < 0 && (arg = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
         status = set_one(&p, arg, optarg);
     if (status >= 0)

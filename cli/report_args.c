@@ -190,7 +190,7 @@ int report_args(struct report *r, int argc, char **argv)
     int arg, status = -1;
 
     opterr = 0;
-    optind = 1;
+    optind = 0; /* begin anew: GNU */
     while (status < 0 && (arg = getopt_long(argc, argv, ":ho:", long_options, NULL)) != -1)
         status = set_one(r, arg, optarg);
     if (status >= 0)

@@ -370,7 +370,7 @@ int verb_standalone(int argc, char **argv)
     static struct standalone s;
     int status;
 
-    xalloc_tune(0);
+    query_metrics_register();
     s.options = options_new();
     options_bind(s.options, standalone_option_rows, &s.o, "Standalone");
     options_bind(s.options, collector_option_rows, &s.collector_options, "Uploads");

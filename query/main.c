@@ -105,6 +105,7 @@ int main(int argc, char **argv)
     static struct program p;
     int status;
 
+    query_metrics_register();
     p.options = options_new();
     options_bind(p.options, main_option_rows, &p.main, "hearth-query");
     options_bind(p.options, query_option_rows, &p.query_options, "Queries");

@@ -76,12 +76,17 @@ static void on_top(struct http_request *req, void *ctx)
     read_start(ctx, req, ENDPOINT_TOP);
 }
 
+void query_metrics_register(void)
+{
+    metrics_register(query_metrics, QUERY_METRICS);
+}
+
 struct query *query_new(uv_loop_t *loop, struct http_server *http, struct store *store,
                         const struct query_options *o)
 {
     struct query *q = xcalloc(1, sizeof *q);
 
-    metrics_register(query_metrics, QUERY_METRICS);
+    query_metrics_register();
     q->loop = loop;
     q->store = store;
     q->options = o;

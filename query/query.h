@@ -24,6 +24,8 @@ struct query_options {
 };
 extern const struct option_row query_option_rows[];
 
+void query_metrics_register(void); /* query_new does it; --metrics needs it before */
+
 struct query;
 
 struct query *query_new(uv_loop_t *loop, struct http_server *http, struct store *store,
