@@ -1,5 +1,6 @@
 /* Whole aggregators on a real local log and a real LMDB store: whatever happens to them, the store
  * holds every profile once. */
+#include "base/varint.h"
 #include "unit/aggregator/rig.h"
 
 static struct upload upload(int name)
@@ -244,6 +245,89 @@ static void windows_and_series_that_expired_are_swept(void **state)
     rig_close(&r);
 }
 
+/* The roster in memory forgets it too: else the catalogue would never name it again. */
+static void a_series_that_was_swept_comes_back_when_it_is_sent_again(void **state)
+{
+    struct upload u = upload(0), other = upload(1);
+    struct copy *cat;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, 1);
+    r.o.keep_base = r.o.window = 1000;
+    rig_start(&r, 0);
+    rig_send(&r, &u);
+    rig_flushed(&r);
+    rig_stop(&r, 0);
+    rig_linger(&r, 1100);
+    rig_start(&r, 0);
+    other.service = "another";
+    rig_send(&r, &other);
+    rig_flushed(&r);
+    rig_send(&r, &u);
+    rig_flushed(&r);
+    cat = rig_hash(&r, key_catalogue(0));
+    assert_int_equal(cat->n, 2);
+    copy_free(cat);
+    rig_close(&r);
+}
+
+static void only_the_windows_of_a_series_that_expired_are_swept(void **state)
+{
+    struct upload u = upload(0), other = upload(1);
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, 1);
+    r.o.keep_base = r.o.window = 1000;
+    rig_start(&r, 0);
+    rig_send(&r, &u);
+    rig_flushed(&r);
+    rig_stop(&r, 0);
+    r.expected[0] = 0; /* that window is going to expire */
+    r.n_resent++;
+    r.o.keep_base = 3600 * 1000;
+    rig_start(&r, 0);
+    u.end_ns -= INT64_C(600) * NS_PER_S;
+    rig_send(&r, &u);
+    rig_flushed(&r);
+    rig_stop(&r, 0);
+    rig_linger(&r, 1100);
+    rig_start(&r, 0);
+    other.service = "another";
+    rig_send(&r, &other);
+    rig_flushed(&r);
+    rig_assert_exact(&r);
+    rig_close(&r);
+}
+
+static void symbols_are_written_once(void **state)
+{
+    struct upload u = upload(0);
+    struct copy *gens, *chunks;
+    uint64_t generation = 0;
+    struct cursor c;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, 1);
+    rig_start(&r, 0);
+    for (int i = 0; i < 6; i++) {
+        u.name = i / 2; /* every second flush has nothing new */
+        rig_send(&r, &u);
+        rig_flushed(&r);
+    }
+    gens = rig_hash(&r, key_generations(0));
+    c = cursor_of(bytes_of(gens->values[0].data + 2, gens->values[0].len - 2));
+    assert_true(varint_get(&c, &generation));
+    chunks =
+        rig_hash(&r, key_symbols(0, service_id(BYTES_LIT(""), BYTES_LIT("checkout")), generation));
+    assert_int_equal(chunks->n, 3);
+    copy_free(chunks);
+    copy_free(gens);
+    rig_close(&r);
+}
+
 static void series_above_the_cap_count_under_other(void **state)
 {
     struct upload u = upload(0);
@@ -395,6 +479,9 @@ int main(void)
         cmocka_unit_test(a_stolen_partition_is_acquired_again_and_nothing_counts_twice),
         cmocka_unit_test(symbols_that_outgrow_a_generation_begin_another),
         cmocka_unit_test(windows_and_series_that_expired_are_swept),
+        cmocka_unit_test(a_series_that_was_swept_comes_back_when_it_is_sent_again),
+        cmocka_unit_test(only_the_windows_of_a_series_that_expired_are_swept),
+        cmocka_unit_test(symbols_are_written_once),
         cmocka_unit_test(series_above_the_cap_count_under_other),
         cmocka_unit_test(profiles_of_different_types_count_under_each),
         cmocka_unit_test(readers_learn_the_number_of_partitions),
