@@ -11,28 +11,32 @@
  * Samples are decoded into a journal (stack, labels, values) and added to the profile at the end,
  * so that a profile that turns out to be bad after a million samples has added nothing.
  *
- * What is wrong with a profile, and what becomes of it:
+ * Refused with a 400, for repairing it would lose value or put it in the wrong place:
+ *   - empty input; truncated or malformed wire; groups; a known field of another wire type
+ *   - no sample types, or more than 64
+ *   - a sample with more or fewer values than there are types
+ *   - a sample of a location that does not exist
+ *   - one id for two different mappings, functions or locations
+ *   - a first string that is not ""
+ *   - a second time_nanos or period_type: profiles in a row, whose string indexes have run together
+ *   - more samples, deeper stacks, … than the limits allow
  *
- *   refused (400)                                    repaired (and counted)
- *   ------------------------------------------------
- * ------------------------------------------------ empty input, truncated or malformed wire, fields
- * in any order, unknown fields, repeated groups, a known field of another wire type       scalars
- * packed or not: all legal no sample types; more than 64                    all values 0: the
- * sample counts nothing and is a sample with fewer or more values than types      not stored
- * (zero_samples) a sample of a location that does not exist:      a line of a function that does
- * not exist: the dropping it would lose its value                 location's address stands for it
- *   ids given twice with different content           ids given twice with the same content
- *   first string not ""                                (duplicate_ids)
- *   a second time_nanos: concatenated profiles,      all functions with id 0, as many as locations
- *     whose string indexes cannot be told apart        (.NET): function i belongs to location i
- *   more samples, stacks deeper, … than the limits   a mapping that does not exist: none
- *                                                      (dangling_refs)
- *                                                    a string index out of range: "" (bad_strings)
- *                                                    bytes that are no UTF-8: U+FFFD
- * (utf8_repaired) strings above 64 KiB: cut (strings_cut)
- *                                                    "" more than once among the strings: legal
- *                                                    a column in the upper half of a line number
- *                                                      (Node): cut off
+ * Repaired, and counted in struct pprof_stats:
+ *   - a sample whose values are all 0 counts nothing and is not stored (zero_samples)
+ *   - an entry of a table that is there twice, byte for byte: the first holds (duplicate_ids)
+ *   - all functions with id 0, as many as locations (.NET): function i is that of location i
+ *     (duplicate_ids)
+ *   - a line of a function that does not exist: the location's address stands for it
+ *     (dangling_refs)
+ *   - a location of a mapping that does not exist: of none (dangling_refs)
+ *   - a string index out of range: "" (bad_strings)
+ *   - bytes that are no UTF-8: U+FFFD for each (utf8_repaired)
+ *   - strings above 64 KiB: cut between characters (strings_cut)
+ *   - a column in the upper half of a line number (Node): cut off, unless PPROF_LABELS_ALL
+ *
+ * Legal, whatever one may think: fields in any order, unknown fields, repeated numbers packed or
+ * not or both, "" more than once among the strings, negative values, sparse ids, no mappings, no
+ * samples.
  *
  * Frames. A line of a location is a frame, the innermost first. A location without lines is one
  * unsymbolised frame: its mapping, and its address − memory_start + file_offset, which address
@@ -67,7 +71,8 @@ const struct pprof_limits pprof_limits_default = {
 };
 
 enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535 };
-enum { COMMENT = 13 }; /* the one field of Profile that is skipped whatever it is */
+enum { SCRATCH_BYTES_MAX = 16 << 20 }; /* kept for the next profile */
+enum { COMMENT = 13 };                 /* the one field of Profile that is skipped whatever it is */
 
 /* The messages of one table, as they stand on the wire. */
 struct messages {
@@ -109,6 +114,7 @@ struct pprof_reader {
     /* pass one */
     struct messages strings, mappings, functions, locations;
     struct bytes type[PROFILE_TYPES_MAX], period_type;
+    bool has_period_type;
     uint32_t n_types;
     int64_t time_ns, duration_ns, period;
     uint64_t default_type;
@@ -157,10 +163,8 @@ static void id_map_deinit(struct id_map *m)
     table_deinit(&m->sparse);
 }
 
-void pprof_reader_free(struct pprof_reader *r)
+static void forget_scratch(struct pprof_reader *r)
 {
-    if (!r)
-        return;
     free(r->strings.at);
     free(r->mappings.at);
     free(r->functions.at);
@@ -180,7 +184,23 @@ void pprof_reader_free(struct pprof_reader *r)
     free(r->row_stack);
     free(r->row_labels);
     free(r->row_values);
+    *r = (struct pprof_reader){0};
+}
+
+void pprof_reader_free(struct pprof_reader *r)
+{
+    if (!r)
+        return;
+    forget_scratch(r);
     free(r);
+}
+
+/* What grows with the profile; the tables of strings and samples dominate. */
+static size_t scratch_bytes(const struct pprof_reader *r)
+{
+    return (r->strings.cap + r->locations.cap + r->functions.cap) * sizeof(struct bytes) +
+           r->row_values_cap * sizeof *r->row_values +
+           (r->row_stack_cap + r->frame_cap + r->string_id_cap) * sizeof(uint32_t);
 }
 
 static int malformed(struct pprof_reader *r, const char *what)
@@ -218,6 +238,7 @@ static void begin(struct pprof_reader *r)
     r->stats = (struct pprof_stats){0};
     r->strings.n = r->mappings.n = r->functions.n = r->locations.n = 0;
     r->period_type = BYTES_LIT("");
+    r->has_period_type = false;
     r->n_types = 0;
     r->time_ns = r->duration_ns = r->period = 0;
     r->default_type = 0;
@@ -258,6 +279,9 @@ static int note_message(struct pprof_reader *r, const struct pb_field *f)
         note(&r->strings, f->data, r->limits->strings_max);
         return 0;
     case 11:
+        if (r->has_period_type)
+            return malformed(r, "a second period_type: are these several profiles in a row?");
+        r->has_period_type = true;
         r->period_type = f->data;
         return 0;
     case 7:
@@ -871,5 +895,7 @@ int pprof_read(struct pprof_reader *r, struct bytes raw, const struct pprof_limi
         e = pass_one(r) || read_tables(r) || read_samples(r) || commit(r) ? FAILURE : 0;
     if (stats)
         *stats = r->stats;
+    if (scratch_bytes(r) > SCRATCH_BYTES_MAX)
+        forget_scratch(r);
     return e;
 }

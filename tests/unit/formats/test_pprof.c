@@ -273,6 +273,7 @@ static void bad_profiles_are_refused_and_leave_no_rows(void **state)
         {"the first string not empty", TYPE FUNCTIONS LOCATIONS "6\"x\" 2{1[1] 2[1]}",
          "first string"},
         {"two profiles in a row", TABLES "9:1 2{1[1] 2[1]}" TABLES "9:2", "time_nanos"},
+        {"two period types", TABLES "11{1:1 2:2} 2{1[1] 2[1]} 11{1:1 2:2}", "period_type"},
         {"one location id, two locations", TABLES "4{1:1 4{1:2}} 2{1[1] 2[1]}", "one id"},
         {"one function id, two functions", TABLES "5{1:1 2:5} 2{1[1] 2[1]}", "one id"},
         {"one mapping id, two mappings", TABLES "3{1:1 5:3} 3{1:1 5:4} 2{1[1] 2[1]}", "one id"},
