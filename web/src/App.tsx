@@ -183,7 +183,7 @@ function Content({ tree: shown, flamegraph, diff }: { tree: Tree; flamegraph: Fl
             </div>
             <Notices complete={flamegraph ? [flamegraph.complete] : [diff!.a.complete, diff!.b.complete]}
                 hidden={flamegraph?.hidden ?? diff!.hidden} sum={shown.sides.reduce((sum, side) => sum + Math.abs(side.sum), 0)} />
-            <div class={`panes ${view}${two ? ' two' : ''}`}>
+            <div class={`panes ${view}${two ? ' two' : ''}${safePalette.value ? ' safe' : ''}`}>
                 {view !== 'flame' && (
                     <Table tree={shown} byShare={byShare.value} matches={typeof search.value === 'function' ? search.value : null} />
                 )}

@@ -40,7 +40,7 @@ export function RangePicker({ id, from, until, onChange }: Props) {
                 close();
             }
         }}>
-            <button type="button" ref={button} id={id} class="control picker" aria-haspopup="dialog" aria-expanded={open.value}
+            <button type="button" ref={button} id={id} class="control picker" aria-label={`Range: ${rangeLabel(from, until)}`} aria-haspopup="dialog" aria-expanded={open.value}
                 onClick={() => (open.value = !open.value)}>
                 {rangeLabel(from, until)}
             </button>

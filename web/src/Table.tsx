@@ -156,7 +156,7 @@ function Row({ row, columns: shown, sum, index }: { row: FunctionRow; columns: C
             <th scope="row" title={file ? `${name}\n${file}` : name}>
                 <button type="button" onClick={search}>
                     <span class="label">{label}</span>
-                    <span class="where">{row.other ? 'too small to be sent' : where || file}</span>
+                    <span class="where">{row.other ? 'too small to be sent' : tail(where || file)}</span>
                 </button>
             </th>
             {shown.map((column) => {
@@ -172,6 +172,12 @@ function Row({ row, columns: shown, sum, index }: { row: FunctionRow; columns: C
             })}
         </tr>
     );
+}
+
+// The end of a path says more than its beginning.
+function tail(path: string): string {
+    const parts = path.split('/');
+    return parts.length > 4 ? `…/${parts.slice(-3).join('/')}` : path;
 }
 
 function Bar({ share }: { share: number }) {

@@ -67,8 +67,8 @@ export function packagePaint(tree: Tree, isDark: boolean): Paint {
         const grey = frame.group === 'runtime' || frame.group === 'unknown';
         const hue = hueOf.get(frame.group) ?? 60;
         return isDark
-            ? `oklch(${0.46 + shade * 0.013} ${grey ? 0.012 : 0.082} ${hue})`
-            : `oklch(${0.845 + shade * 0.012} ${grey ? 0.012 : 0.088} ${hue})`;
+            ? `oklch(${0.46 + shade * 0.013} ${grey ? 0.012 : 0.072} ${hue})`
+            : `oklch(${0.845 + shade * 0.012} ${grey ? 0.012 : 0.075} ${hue})`;
     });
     const { root, other } = theme(isDark);
     return (node) => (node === 0 ? root : tree.other[node] ? other : colours[tree.frame[node]]);

@@ -18,7 +18,12 @@ export function value(v: number, unit: string): string {
     const scale = scales[unit] ?? scales.count;
     const [factor, name] = scale.find(([f]) => Math.abs(v) >= f) ?? scale[scale.length - 1];
     const suffix = unit in scales ? name : `${name} ${unit}`.trim();
-    return suffix ? `${digits(v / factor)} ${suffix}` : digits(v / factor);
+    return minus(suffix ? `${digits(v / factor)} ${suffix}` : digits(v / factor));
+}
+
+// A hyphen is too short for a minus sign.
+function minus(text: string): string {
+    return text.replace(/^-/, '−');
 }
 
 export function signed(v: number, unit: string): string {
@@ -44,11 +49,11 @@ export function percent(share: number): string {
     if (size === 0) {
         return '0 %';
     }
-    return size < 0.01 ? '< 0.01 %' : `${p.toFixed(size >= 99.95 ? 0 : size >= 10 ? 1 : 2)} %`;
+    return size < 0.01 ? '< 0.01 %' : minus(`${p.toFixed(size >= 99.95 ? 0 : size >= 10 ? 1 : 2)} %`);
 }
 
 export function points(delta: number): string {
-    return `${delta > 0 ? '+' : ''}${(delta * 100).toFixed(Math.abs(delta) >= 0.1 ? 1 : 2)} pp`;
+    return minus(`${delta > 0 ? '+' : ''}${(delta * 100).toFixed(Math.abs(delta) >= 0.1 ? 1 : 2)} pp`);
 }
 
 const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
