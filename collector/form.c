@@ -26,7 +26,7 @@ static int read_type(struct form *form, const char *type, yajl_val config, struc
     const char *const display_path[] = {"display-name", NULL};
     const char *const cumulative_path[] = {"cumulative", NULL};
     yajl_val display = yajl_tree_get(config, (const char **)display_path, yajl_t_string);
-    const char *family = display ? family_of(YAJL_GET_STRING(display)) : NULL;
+    const char *name = YAJL_GET_STRING(display), *family = name ? family_of(name) : NULL;
     struct form_hint *h = &form->hints[form->n_hints];
 
     if (YAJL_IS_TRUE(yajl_tree_get(config, (const char **)cumulative_path, yajl_t_any)))

@@ -145,27 +145,40 @@ static void give_up(struct sending *s)
     done(ctx, -ETIMEDOUT);
 }
 
-static void on_tick(uv_timer_t *timer)
+/* Moves those that are over the time to `late`; they are in front. */
+static void take_late(struct publisher *p, int64_t now_ms, struct list *late)
 {
-    struct publisher *p = timer->data;
-    int64_t now_ms = clock_mono_ms();
-    struct list due;
-
-    while (!list_empty(&p->all)) {
-        struct sending *s = container_of(p->all.next, struct sending, all);
-
-        if (now_ms - s->sent_ms < p->timeout_ms)
-            break;
-        give_up(s);
+    list_init(late);
+    list_for_each_safe (it, &p->all) {
+        if (now_ms - container_of(it, struct sending, all)->sent_ms < p->timeout_ms)
+            return;
+        list_remove(it);
+        list_append(late, it);
     }
-    list_init(&due);
+}
+
+static void take_due(struct publisher *p, int64_t now_ms, struct list *due)
+{
+    list_init(due);
     list_for_each_safe (it, &p->waiting) {
         if (container_of(it, struct sending, waiting)->retry_ms > now_ms)
             continue;
         list_remove(it);
-        list_append(&due, it);
+        list_append(due, it);
     }
-    for (struct list *l; (l = list_pop(&due));)
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct publisher *p = timer->data;
+    int64_t now_ms = clock_mono_ms();
+    struct list taken;
+
+    take_late(p, now_ms, &taken);
+    list_for_each_safe (late, &taken)
+        give_up(container_of(late, struct sending, all));
+    take_due(p, now_ms, &taken);
+    for (struct list *l; (l = list_pop(&taken));)
         try_publish(container_of(l, struct sending, waiting));
     if (list_empty(&p->all))
         uv_timer_stop(&p->timer);

@@ -31,7 +31,7 @@ static int parse_unix(struct http_address *a, const char *path, const char *sett
         return fail_address(f, a->text, setting,
                             "a socket path begins with '/' and has at most 107 bytes");
     a->is_unix = true;
-    strcpy(a->path, path);
+    snprintf(a->path, sizeof a->path, "%s", path);
     return 0;
 }
 
@@ -84,7 +84,7 @@ bool http_unix_answers(const char *path)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    strcpy(sun.sun_path, path);
+    snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
     r = connect(fd, (struct sockaddr *)&sun, sizeof sun);
     /* EAGAIN: somebody listens and its backlog is full. EACCES: somebody else's. */
     r = r == 0 || (errno != ECONNREFUSED && errno != ENOENT);
@@ -113,22 +113,32 @@ static int port_of(const struct http_address *a)
                                        : ntohs(((const struct sockaddr_in *)&a->ss)->sin_port);
 }
 
+/*
+ * A line of the table: "sl local:port remote:port state queues timer retransmits uid timeout inode
+ * …", addresses, ports and state in hex. 0 unless it listens on port.
+ */
+static unsigned long inode_of_line(const char *line, int port)
+{
+    char local_port[8], state[4], inode[24];
+
+    if (sscanf(line, " %*[0-9]: %*[0-9A-F]:%7s %*[0-9A-F:] %3s %*s %*s %*s %*s %*s %23s",
+               local_port, state, inode) != 3 ||
+        strtoul(local_port, NULL, 16) != (unsigned long)port || strcmp(state, "0A") != 0)
+        return 0;
+    return strtoul(inode, NULL, 10);
+}
+
 /* The inode of the socket that listens on port; 0: none in this table. */
 static unsigned long listening_inode(const char *table, int port)
 {
     FILE *in = fopen(table, "re");
-    unsigned long inode = 0, found = 0;
-    unsigned local_port, state;
+    unsigned long found = 0;
     char line[512];
 
-    if (!in)
-        return 0;
-    while (!found && fgets(line, sizeof line, in))
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*s %*s %lu",
-                   &local_port, &state, &inode) == 3 &&
-            state == 0x0a && (int)local_port == port)
-            found = inode;
-    fclose(in);
+    while (in && !found && fgets(line, sizeof line, in))
+        found = inode_of_line(line, port);
+    if (in)
+        fclose(in);
     return found;
 }
 

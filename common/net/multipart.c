@@ -122,6 +122,7 @@ static enum delimiter_kind next_delimiter(const struct delimiter *d, struct byte
     struct bytes at = s;
     const uint8_t *hit;
 
+    *content = s;
     while (at.len >= d->len && (hit = memmem(at.data, at.len, d->text, d->len))) {
         size_t end = (size_t)(hit - s.data) + d->len;
         enum delimiter_kind kind = delimiter_kind(skip(s, end), rest);
@@ -206,7 +207,7 @@ int multipart_parse(struct bytes content_type, struct bytes body, struct part pa
 {
     struct bytes rest = {0}, content = {0};
     enum delimiter_kind kind;
-    struct delimiter d;
+    struct delimiter d = {0};
     size_t n = 0;
 
     if (read_boundary(content_type, &d, f))
