@@ -33,6 +33,9 @@ struct profile_index {
 
 static void forget_rows(struct profile_index *ix)
 {
+    SETTLE(ix->plain_row, ix->plain_cap, ix->n_plain);
+    SETTLE(ix->label, ix->label_cap, ix->n_label);
+    SETTLE(ix->set_end, ix->set_cap, ix->n_sets);
     ix->n_plain = 0;
     ix->n_label = 0;
     ix->n_sets = 1;
@@ -72,14 +75,15 @@ void profile_deinit(struct profile *p)
 
 void profile_reset(struct profile *p)
 {
-    struct profile fresh = {.symbols = p->symbols,
-                            .stacks = p->stacks,
-                            .row_stack = p->row_stack,
-                            .row_labels = p->row_labels,
-                            .index = p->index};
+    struct profile_index *ix = p->index;
+    struct profile fresh = {.symbols = p->symbols, .stacks = p->stacks, .index = ix};
 
+    fresh.row_stack = SETTLE(p->row_stack, ix->row_stack_cap, p->n_rows);
+    fresh.row_labels = SETTLE(p->row_labels, ix->row_labels_cap, p->n_rows);
+    for (size_t t = 0; t < PROFILE_TYPES_MAX; t++)
+        SETTLE(p->values[t], ix->values_cap[t], t < p->n_types ? p->n_rows : 0);
     memcpy(fresh.values, p->values, sizeof fresh.values);
-    forget_rows(p->index);
+    forget_rows(ix);
     *p = fresh;
 }
 

@@ -73,6 +73,9 @@ void stacks_reset(struct stacks *st)
 {
     table_reset(&st->children);
     table_reset(&st->by_hash);
+    SETTLE(st->node, st->node_cap, st->n_nodes);
+    SETTLE(st->stack_of, st->stack_of_cap, st->n_nodes);
+    SETTLE(st->stack, st->stack_cap, st->n_stacks);
     st->n_nodes = st->n_stacks = 0;
     new_node(st, (struct stack_node){0, 0});
 }

@@ -63,6 +63,7 @@ static void index_deinit(struct index *ix)
 static void index_reset(struct index *ix)
 {
     table_reset(&ix->table);
+    SETTLE(ix->hash, ix->hash_cap, ix->n);
     ix->n = 1;
 }
 
@@ -110,6 +111,10 @@ void symbols_free(struct symbols *s)
 
 void symbols_reset(struct symbols *s)
 {
+    SETTLE(s->string, s->strings.entry_cap, s->strings.n);
+    SETTLE(s->function, s->functions.entry_cap, s->functions.n);
+    SETTLE(s->mapping, s->mappings.entry_cap, s->mappings.n);
+    SETTLE(s->frame, s->frames.entry_cap, s->frames.n);
     for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
         index_reset(ix);
     arena_reset(&s->text);

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { SLOTS_MIN = 64, SHRINK_BELOW = 16 };
+enum { SLOTS_MIN = 64, ARRAY_MIN = 4096, SHRINK_BELOW = 16 };
 
 void table_deinit(struct table *t)
 {
@@ -47,6 +47,14 @@ static void grow(struct table *t)
         if (old[i])
             place(t, old[i]);
     free(old);
+}
+
+void *array_settle(void *p, size_t *cap, size_t used, size_t size)
+{
+    if (*cap <= ARRAY_MIN || used > *cap / SHRINK_BELOW)
+        return p;
+    *cap /= 2;
+    return xreallocarray(p, *cap, size);
 }
 
 void table_reset(struct table *t)

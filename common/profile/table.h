@@ -68,6 +68,11 @@ static inline size_t table_bytes(const struct table *t)
     return t->slots ? ((size_t)t->mask + 1) * sizeof *t->slots : 0;
 }
 
+/* At a reset: halves an array of which little was used in the round that ends, so that one huge
+ * round does not hold its memory for ever. */
+#define SETTLE(ptr, cap, used) ((ptr) = array_settle((ptr), &(cap), (used), sizeof *(ptr)))
+void *array_settle(void *p, size_t *cap, size_t used, size_t size);
+
 /* a * b in 128 bits, its halves folded together. */
 static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
 {

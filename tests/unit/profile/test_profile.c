@@ -90,6 +90,29 @@ static void a_parent_is_older_than_its_children(void **state)
     stacks_free(st);
 }
 
+static void memory_of_one_huge_round_is_given_back(void **state)
+{
+    struct stacks *st = stacks_new();
+    struct symbols *sym = symbols_new();
+    char name[32];
+
+    (void)state;
+    for (uint32_t i = 1; i < 200000; i++) {
+        stacks_intern(st, &i, 1);
+        snprintf(name, sizeof name, "name %u", i);
+        symbols_string(sym, bytes_str(name));
+    }
+    assert_true(stacks_bytes(st) > 5000000 && symbols_bytes(sym) > 5000000);
+    for (int round = 0; round < 30; round++) {
+        stacks_reset(st);
+        symbols_reset(sym);
+        build_stack(sym, st, "main;work");
+    }
+    assert_true(stacks_bytes(st) < 500000 && symbols_bytes(sym) < 500000);
+    stacks_free(st);
+    symbols_free(sym);
+}
+
 struct fixture {
     struct symbols *sym;
     struct stacks *st;
@@ -242,6 +265,7 @@ int main(void)
         cmocka_unit_test(frames_swapped_a_block_apart_make_another_stack),
         cmocka_unit_test(frames_of_a_stack_come_back_leaf_first),
         cmocka_unit_test(a_parent_is_older_than_its_children),
+        cmocka_unit_test(memory_of_one_huge_round_is_given_back),
         cmocka_unit_test_setup_teardown(equal_rows_are_summed_per_type, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_make_rows_of_their_own_and_fold_by_stack, setup,
                                         teardown),
