@@ -17,7 +17,8 @@ struct decoder;                 /* inflater, readers and their scratch; one thre
 struct decoder *decoder_new(const struct decode_limits *limits);
 void decoder_free(struct decoder *d);
 
-/* 0 with the format's name ("pprof") in *ret_format, or FAILURE (415 unknown_format …). Adds to into. */
+/* 0 with the format's name ("pprof") in *ret_format, or FAILURE: 415 unknown_format, or what inflate
+ * and the format's reader say. Adds to into; after a failure no rows were added. stats may be NULL. */
 int decode(struct decoder *d, struct bytes body, struct profile *into, const char **ret_format,
            struct pprof_stats *stats, struct failure *f);
 

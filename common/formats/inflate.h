@@ -1,6 +1,7 @@
 /*
- * Inflate: gzip (all members), zstd, lz4 frames and raw bytes, told apart by their magic, under one
- * cap on the output. libdeflate, libzstd and liblz4 stand behind this file and nowhere else.
+ * Inflate: gzip, zstd, lz4 frames and raw bytes, told apart by their magic, under one cap on the
+ * output. Members and frames that follow each other are one stream under that cap; anything else
+ * behind them is malformed. libdeflate, libzstd and liblz4 stand behind this file and nowhere else.
  */
 #ifndef HEARTH_FORMATS_INFLATE_H
 #define HEARTH_FORMATS_INFLATE_H

@@ -50,16 +50,20 @@ void tree_remap(struct tree *t, const uint32_t *map);
 /* total[i] = self of i and all below it, per column; one reverse sweep. total has t->n entries. */
 void tree_totals(const struct tree *t, uint32_t column, int64_t *total);
 
-/* Per-function sums, for tables: self by leaf, total once per stack however often it recurs. Arrays
- * are indexed by frame id … grouped by the caller's key: group[frame] → index below n_groups. */
+/*
+ * Sums by a key of the caller's, for tables of functions: group[frame id] is an index below n_groups.
+ * Self is that of the group's nodes; total counts a stack once however often the group recurs in it.
+ * The root is in no group. Not for pruned trees.
+ */
 void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group, uint32_t n_groups,
                    int64_t *self, int64_t *total);
 
 /*
  * What a screen shows: at most max_nodes nodes, those with the greatest weight |total| (of a
- * difference: the greater of |a|, |b|, and |b − a|). A parent's hidden children become one child
- * with frame TREE_OTHER, last among its siblings, with their exact summed total as self.
- * Returns the number of hidden nodes. out must not be t.
+ * difference: the greater of |a|, |b|, and |b − a|), of equals the first in preorder; a node never
+ * without its parent. A parent's hidden children become one child with frame TREE_OTHER, last among
+ * its siblings, with their exact summed total as self; it counts among max_nodes (at least 2 are
+ * shown: the root and its rest). Returns the number of hidden nodes. out must not be t.
  */
 enum { TREE_OTHER = UINT32_MAX };
 uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes);
