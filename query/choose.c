@@ -46,22 +46,18 @@ static struct types types_of(struct bytes tenant, struct bytes service,
     return types;
 }
 
-/* True if one of the colon-separated parts of type is `part`. */
-static bool has_part(struct bytes type, struct bytes part)
+/* Part i of a five-part name. */
+static struct bytes part_of(struct bytes type, int i)
 {
-    size_t begin = 0;
+    size_t begin = 0, end = 0;
 
-    for (size_t i = 0; i <= type.len; i++) {
-        if (i < type.len && type.data[i] != ':')
-            continue;
-        if (bytes_equal(bytes_of(type.data + begin, i - begin), part))
-            return true;
-        begin = i + 1;
-    }
-    return false;
+    for (; end < type.len && (type.data[end] != ':' || i-- > 0); end++)
+        if (type.data[end] == ':')
+            begin = end + 1;
+    return bytes_of(type.data + begin, end - begin);
 }
 
-static bool ends_with_part(struct bytes type, const char *sample_type, const char *unit)
+static bool has_sample_type(struct bytes type, const char *sample_type, const char *unit)
 {
     char text[64];
     int n = snprintf(text, sizeof text, ":%s:%s:", sample_type, unit);
@@ -81,7 +77,7 @@ static const struct bytes *usual_type(const struct types *types)
         return &types->at[0];
     for (size_t u = 0; u < sizeof usual / sizeof *usual; u++)
         for (size_t i = 0; i < types->n; i++)
-            if (ends_with_part(types->at[i], usual[u][0], usual[u][1]))
+            if (has_sample_type(types->at[i], usual[u][0], usual[u][1]))
                 return &types->at[i];
     return NULL;
 }
@@ -110,26 +106,45 @@ static int no_type(const struct types *types, const struct request_side *side, i
     return FAILURE;
 }
 
+enum { PART_NAME = 0, PART_SAMPLE_TYPE = 1 };
+
+/* The only type whose part is `asked`. *ret_several: more than one has it. */
+static const struct bytes *type_by_part(const struct types *types, int part, struct bytes asked,
+                                        bool *ret_several)
+{
+    const struct bytes *found = NULL;
+
+    for (size_t i = 0; i < types->n; i++) {
+        if (!bytes_equal(part_of(types->at[i], part), asked))
+            continue;
+        *ret_several = found != NULL;
+        found = &types->at[i];
+        if (*ret_several)
+            return NULL;
+    }
+    return found;
+}
+
+static const struct bytes *asked_type(const struct types *types, struct bytes asked,
+                                      bool *ret_several)
+{
+    const struct bytes *found;
+
+    for (size_t i = 0; i < types->n; i++)
+        if (bytes_equal(types->at[i], asked))
+            return &types->at[i];
+    found = type_by_part(types, PART_SAMPLE_TYPE, asked, ret_several);
+    return found || *ret_several ? found : type_by_part(types, PART_NAME, asked, ret_several);
+}
+
 static int choose_type(struct request_side *side, const struct types *types, struct failure *f)
 {
     struct bytes asked = buf_bytes(&side->type);
-    const struct bytes *found = NULL;
+    bool several = asked.len == 0;
+    const struct bytes *found = asked.len ? asked_type(types, asked, &several) : usual_type(types);
 
-    if (asked.len == 0) {
-        found = usual_type(types);
-        if (!found)
-            return no_type(types, side, 400, "type_ambiguous", "it has to be given", f);
-    }
-    for (size_t i = 0; i < types->n && asked.len; i++)
-        if (bytes_equal(types->at[i], asked))
-            return 0;
-    for (size_t i = 0; i < types->n && asked.len; i++) {
-        if (!has_part(types->at[i], asked))
-            continue;
-        if (found)
-            return no_type(types, side, 400, "type_ambiguous", "several have that part", f);
-        found = &types->at[i];
-    }
+    if (!found && several)
+        return no_type(types, side, 400, "type_ambiguous", "it has to be given in full", f);
     if (!found)
         return no_type(types, side, 404, "type_not_found", "there is none", f);
     buf_reset(&side->type);

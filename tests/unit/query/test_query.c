@@ -455,6 +455,22 @@ static void a_lost_blob_is_a_gap_and_an_expired_one_is_not(void **state)
     json_decref(j);
 }
 
+static void a_type_may_be_named_by_its_sample_type(void **state)
+{
+    struct rig *rig = *state;
+
+    put_web(rig);
+    put_one(rig, (struct put){"web", "process_cpu:samples:count:cpu:nanoseconds", "v1", T0,
+                              "main:1 1", 1});
+    put_one(rig, (struct put){"web", "mutex:delay:nanoseconds:contentions:count", "v1", T0,
+                              "main:1 3", 1});
+    assert_int_equal(sum_of(rig, "/api/v1/flamegraph?service=web&type=cpu" RANGE), 124);
+    assert_int_equal(sum_of(rig, "/api/v1/flamegraph?service=web&type=samples" RANGE), 1);
+    assert_int_equal(sum_of(rig, "/api/v1/flamegraph?service=web&type=mutex" RANGE), 3);
+    assert_int_equal(sum_of(rig, "/api/v1/flamegraph?service=web" RANGE), 124);
+    assert_error(rig, 400, "type_ambiguous", "/api/v1/flamegraph?service=web&type=process_cpu");
+}
+
 static void a_snapshot_has_its_mean(void **state)
 {
     struct rig *rig = *state;
@@ -613,6 +629,7 @@ int main(void)
         TEST(symbols_that_grew_since_they_were_cached_are_read_again),
         TEST(symbols_written_anew_under_another_epoch_are_not_mixed_up),
         TEST(a_lost_blob_is_a_gap_and_an_expired_one_is_not),
+        TEST(a_type_may_be_named_by_its_sample_type),
         TEST(a_snapshot_has_its_mean),
         TEST(listings_say_what_there_is),
         TEST(an_empty_store_has_no_services),
