@@ -31,6 +31,7 @@ enum {
     TURN_MESSAGES = 64,
     COMMIT_EVERY_MS = 5000,
     WATERMARKS_TIMEOUT_MS = 5000,
+    CENSUS_TIMEOUT_MS = 5000,
     REOPEN_MIN_MS = 500,
     REOPEN_MAX_MS = 30000,
 };
@@ -79,6 +80,8 @@ struct kafka_consumer {
     uv_timer_t timer;            /* until the next handle */
     struct backoff backoff;
     enum consumer_state state;
+    uint32_t n_topic;   /* partitions of the topic; 0: not known yet */
+    bool counting;      /* a census is on its way */
     struct part *parts; /* by number of partition */
     size_t n_parts, cap_parts;
     uint32_t *owned;
@@ -524,6 +527,56 @@ static void leave(struct kafka_consumer *c)
         revoke_all(c, true);
 }
 
+/* ---- census -------------------------------------------------------------------------------- */
+
+struct census {
+    struct kafka_job job;
+    char *topic;
+    uint32_t n;             /* 0: not learnt this time */
+};
+
+static void census_run(struct kafka_job *job, rd_kafka_t *rk)
+{
+    struct census *census = container_of(job, struct census, job);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, census->topic, NULL);
+    const struct rd_kafka_metadata *md;
+
+    free(census->topic);
+    if (!topic)
+        return;
+    if (rd_kafka_metadata(rk, 0, topic, &md, CENSUS_TIMEOUT_MS) == 0) {
+        if (md->topic_cnt == 1 && !md->topics[0].err)
+            census->n = (uint32_t)md->topics[0].partition_cnt;
+        rd_kafka_metadata_destroy(md);
+    }
+    rd_kafka_topic_destroy(topic);
+}
+
+static void census_done(struct kafka_job *job, void *ctx)
+{
+    struct kafka_consumer *c = ctx;
+
+    c->counting = false;
+    c->n_topic = container_of(job, struct census, job)->n;
+}
+
+/* Once partitions were given, the topic is there and the broker answers: until the number is known. */
+static void census_start(struct kafka_consumer *c)
+{
+    struct census *census;
+
+    if (c->n_topic > 0 || c->counting || c->state != OWNING || c->lost)
+        return;
+    c->counting = true;
+    census = xcalloc(1, sizeof *census);
+    census->topic = xstrdup(c->topic);
+    census->job.run = census_run;
+    census->job.done = census_done;
+    kafka_client_run(c->client, &census->job);
+}
+
+/* ---- turns --------------------------------------------------------------------------------- */
+
 static bool on_turn(void *ctx)
 {
     struct kafka_consumer *c = ctx;
@@ -535,6 +588,7 @@ static bool on_turn(void *ctx)
         handle_close(c);
         return false;
     }
+    census_start(c);
     if (c->moved && c->state == OWNING && !c->lost)
         assign_started(c);
     more = backlogs_serve(c);
@@ -606,6 +660,7 @@ static int handle_open(struct kafka_consumer *c, struct failure *f)
 {
     int r = kafka_client_new(c->loop, RD_KAFKA_CONSUMER, c->conf, &client_events, c, &c->client, f);
 
+    c->counting = false;
     return r < 0 ? r : subscribe(c, f);
 }
 
@@ -682,6 +737,11 @@ static bool consumer_end(struct log_consumer *base, uint32_t partition, uint64_t
     return true;
 }
 
+static uint32_t consumer_partitions(const struct log_consumer *base)
+{
+    return container_of(base, const struct kafka_consumer, base)->n_topic;
+}
+
 static void consumer_close(struct log_consumer *base, void (*closed)(void *ctx), void *ctx)
 {
     struct kafka_consumer *c = consumer_of(base);
@@ -703,6 +763,7 @@ static const struct log_consumer_ops consumer_ops = {
     .resume = consumer_resume,
     .flushed = consumer_flushed,
     .end = consumer_end,
+    .partitions = consumer_partitions,
     .close = consumer_close,
 };
 

@@ -20,6 +20,7 @@ static void records_come_back_whole_and_in_order_where_the_ack_said(void **state
         assert_in_range(m.seen[i].time_ms, before_ms - 1000, clock_wall_ms() + 1000);
     assert_acked_seen(&w, m.seen, m.n_seen);
     assert_int_equal(log_producer_partitions(w.producer), FIXTURE_PARTITIONS);
+    WAIT(&w, log_consumer_partitions(m.c) == FIXTURE_PARTITIONS);
     assert_true(log_producer_ready(w.producer));
     member_free(&m);
     world_close(&w);
