@@ -375,7 +375,7 @@ test('nothing above made the browser complain', async () => {
 
 async function takePictures() {
     const picture = async (path, name, act) => {
-        const shown = await newPage({ viewport: { width: 1280, height: 720 } });
+        const shown = await newPage({ viewport: { width: 1400, height: 760 } });
         await open(path, shown);
         await act(shown);
         await shown.screenshot({ path: fileURLToPath(new URL(`../../docs/${name}`, import.meta.url)) });

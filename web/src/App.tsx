@@ -176,7 +176,6 @@ function Content({ tree: shown, flamegraph, diff }: { tree: Tree; flamegraph: Fl
                     </button>
                 )}
                 <span class="stretch" />
-                {two && <Legend />}
                 {two && <Choice label="Scale" name="scale" options={[['share', 'Share'], ['absolute', 'Absolute']]} />}
                 {two && <Choice label="Colours" name="palette" options={[['standard', 'Red–green'], ['safe', 'Colour-blind']]} />}
                 <Choice label="View" name="view" options={[['both', 'Both'], ['flame', 'Flame graph'], ['table', 'Table']]} />
@@ -218,7 +217,7 @@ function Main() {
     }
     return (
         <>
-            {!empty.value && <div class="summary"><Summary {...data} /></div>}
+            {!empty.value && <div class="summary"><Summary {...data} />{data.diff && <Legend />}</div>}
             {empty.value ? <NoData why={why()} live={isLive(sideParam('', 'until'))} /> : <Content {...data} />}
         </>
     );

@@ -72,7 +72,7 @@ export function Tooltip({ tree, node, x, y, byShare }: Props) {
             <h3>{label}</h3>
             {tree.other[node] === 1
                 ? <p class="faint">Frames too small to be sent, with their exact weight.</p>
-                : <p class="faint path">{where || file}{name !== label && !where.includes(name) && <><br />{name}</>}</p>}
+                : <p class="faint path">{where || file}{name !== label && where === file && <><br />{name}</>}</p>}
             {tree.sides.length > 1
                 ? <TwoSides tree={tree} node={node} byShare={byShare} />
                 : <OneSide tree={tree} node={node} />}

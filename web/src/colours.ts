@@ -1,5 +1,4 @@
-// Colours of the flame graph. By package: a dozen quiet hues, warm ones first, given to the heaviest
-// packages. Of a difference: from the neutral paper to red (more) or green (less); the safe palette has
+// Colours of the flame graph. By package: a dozen quiet hues, the warm ones for the heaviest packages. Of a difference: from the neutral paper to red (more) or green (less); the safe palette has
 // orange and blue, which people with red-green blindness tell apart. Dark and light follow the system.
 import { signal } from '@preact/signals';
 import { factors, type Tree } from './tree';
@@ -8,7 +7,9 @@ const darkQuery = window.matchMedia('(prefers-color-scheme: dark)');
 export const dark = signal(darkQuery.matches);
 darkQuery.addEventListener('change', () => (dark.value = darkQuery.matches));
 
-const hues = [55, 30, 85, 200, 145, 260, 320, 115, 230, 5, 175, 290];
+const hues = [58, 250, 88, 25, 200, 145, 315, 115, 225, 5, 172, 285];
+
+const greyGroups = new Set(['runtime', 'unknown']);
 
 export interface Theme {
     paper: string;
@@ -37,7 +38,7 @@ function hash(text: string): number {
     return h >>> 0;
 }
 
-// A hue per package: its own by hash, or the next free one, the heaviest package choosing first.
+// A hue per package, the heaviest choosing first; when all are taken, one by the hash of its name.
 function groupHues(tree: Tree): Map<string, number> {
     const size = new Map<string, number>();
     for (let i = 1; i < tree.n; i++) {
@@ -45,15 +46,11 @@ function groupHues(tree: Tree): Map<string, number> {
         const self = tree.sides.reduce((sum, side) => sum + Math.abs(side.self[i]), 0);
         size.set(group, (size.get(group) ?? 0) + self);
     }
-    const taken = new Set<number>();
     const out = new Map<string, number>();
     for (const [group] of [...size].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))) {
-        let slot = hash(group) % hues.length;
-        while (taken.has(slot) && taken.size < hues.length) {
-            slot = (slot + 1) % hues.length;
+        if (!greyGroups.has(group)) {
+            out.set(group, hues[out.size < hues.length ? out.size : hash(group) % hues.length]);
         }
-        taken.add(slot);
-        out.set(group, hues[slot]);
     }
     return out;
 }
@@ -64,7 +61,7 @@ export function packagePaint(tree: Tree, isDark: boolean): Paint {
     const hueOf = groupHues(tree);
     const colours = tree.frames.map((frame) => {
         const shade = (hash(frame.name) % 5) - 2;
-        const grey = frame.group === 'runtime' || frame.group === 'unknown';
+        const grey = greyGroups.has(frame.group);
         const hue = hueOf.get(frame.group) ?? 60;
         return isDark
             ? `oklch(${0.46 + shade * 0.013} ${grey ? 0.012 : 0.072} ${hue})`
