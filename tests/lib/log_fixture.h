@@ -30,7 +30,7 @@ struct record_seen {
     uint32_t partition;
     uint64_t offset;
     int64_t time_ms;
-    uint64_t hash;                      /* of the value */
+    uint64_t hash; /* of the value */
     size_t len;
 };
 
@@ -62,15 +62,16 @@ struct member {
     bool owned[FIXTURE_PARTITIONS];
     size_t n_owned, n_assigned, n_revoked, n_lost;
     bool hold_release, must_release, closed;
-    size_t pause_after;                 /* pause a partition when this many came; 0: never */
-    bool flush_all;                     /* tell the log that each record is flushed */
+    size_t pause_after; /* pause a partition when this many came; 0: never */
+    bool flush_all;     /* tell the log that each record is flushed */
     struct record_seen *seen;
     size_t n_seen, cap_seen;
     struct gap_seen gaps[16];
     size_t n_gaps;
 };
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------
+ */
 
 static inline void on_bound(uv_timer_t *t)
 {
@@ -120,7 +121,8 @@ static inline void loop_end(struct world *w)
     }
 }
 
-/* ---- the log ---------------------------------------------------------------------------------- */
+/* ---- the log ----------------------------------------------------------------------------------
+ */
 
 static inline void remove_tree(const char *dir)
 {
@@ -238,12 +240,13 @@ static inline void world_restart(struct world *w)
     producer_open(w);
 }
 
-/* ---- producing -------------------------------------------------------------------------------- */
+/* ---- producing --------------------------------------------------------------------------------
+ */
 
 struct sending {
     struct log_publish pub;
     struct world *w;
-    bool once;                          /* count a failure instead of sending again */
+    bool once; /* count a failure instead of sending again */
 };
 
 static inline void on_sent(struct log_publish *pub, int r, uint64_t offset);
@@ -276,7 +279,7 @@ static inline void on_again(uv_timer_t *t)
     struct again *a = container_of(t, struct again, timer);
 
     if (log_publish(a->s->w->producer, &a->s->pub) != 0)
-        return;                         /* full: at the next tick */
+        return; /* full: at the next tick */
     uv_close((uv_handle_t *)t, on_again_closed);
 }
 
@@ -301,8 +304,8 @@ static inline void on_sent(struct log_publish *pub, int r, uint64_t offset)
     }
     if (r == 0) {
         XGROW(w->acked, w->cap_acked, w->n_acked + 1);
-        w->acked[w->n_acked++] = (struct record_seen){pub->partition, offset, 0, hash64(pub->value),
-                                                      pub->value.len};
+        w->acked[w->n_acked++] =
+            (struct record_seen){pub->partition, offset, 0, hash64(pub->value), pub->value.len};
     } else {
         w->n_failed++;
         w->n_sent--;
@@ -342,7 +345,8 @@ static inline void wait_acked(struct world *w)
     WAIT(w, w->n_acked == w->n_sent);
 }
 
-/* ---- consuming -------------------------------------------------------------------------------- */
+/* ---- consuming --------------------------------------------------------------------------------
+ */
 
 static inline void on_assigned(void *ctx, const uint32_t *partitions, size_t n)
 {
@@ -397,7 +401,8 @@ static inline void on_gap(void *ctx, uint32_t partition, uint64_t wanted, uint64
     m->gaps[m->n_gaps++] = (struct gap_seen){partition, wanted, first};
 }
 
-static const struct log_consumer_events member_events = {on_assigned, on_revoked, on_message, on_gap};
+static const struct log_consumer_events member_events = {on_assigned, on_revoked, on_message,
+                                                         on_gap};
 
 static inline void member_open(struct member *m, struct world *w, const char *instance)
 {
@@ -436,7 +441,8 @@ static inline void member_free(struct member *m)
     free(m->seen);
 }
 
-/* ---- what must hold --------------------------------------------------------------------------- */
+/* ---- what must hold ---------------------------------------------------------------------------
+ */
 
 static inline int by_place(const void *a, const void *b)
 {

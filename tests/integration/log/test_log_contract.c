@@ -57,7 +57,7 @@ static void a_start_anywhere_begins_exactly_there(void **state)
     send_many(&w, 80, 5000);
     wait_acked(&w);
     m.start[1] = 19;
-    m.start[2] = 20;                    /* the end: only what is new */
+    m.start[2] = 20; /* the end: only what is new */
     member_open(&m, &w, "one");
     WAIT(&w, m.n_seen >= 13 + 1 + 13);
     assert_in_order(&m);
@@ -108,7 +108,7 @@ static void a_pause_loses_and_repeats_nothing(void **state)
     linger(&w, 300);
     before = m.n_seen;
     assert_true(before <= 20 + FIXTURE_PARTITIONS);
-    for (int round = 0; round < 10; round++) {          /* quick changes of mind */
+    for (int round = 0; round < 10; round++) { /* quick changes of mind */
         m.pause_after = m.n_seen + 20;
         for (uint32_t p = 0; p < FIXTURE_PARTITIONS; p++)
             log_consumer_resume(m.c, p);
@@ -137,7 +137,7 @@ static void a_long_pause_of_one_partition_holds_up_no_other(void **state)
     member_open(&m, &w, "one");
     WAIT(&w, m.n_owned == FIXTURE_PARTITIONS);
     log_consumer_pause(m.c, 0);
-    for (size_t i = 0; i < 120; i++)    /* 24 MB, more than any backlog keeps */
+    for (size_t i = 0; i < 120; i++) /* 24 MB, more than any backlog keeps */
         send_one(&w, 0, 200000, false);
     wait_acked(&w);
     for (size_t i = 0; i < 120; i++)
@@ -228,7 +228,7 @@ static void two_members_share_and_hand_over(void **state)
     member_open(&b, &w, "b");
     WAIT(&w, a.must_release);
     linger(&w, 100);
-    assert_int_equal(b.n_owned, 0);     /* not before the first has flushed */
+    assert_int_equal(b.n_owned, 0); /* not before the first has flushed */
     memcpy(b.start, a.start, sizeof a.start);
     a.hold_release = a.must_release = false;
     log_consumer_released(a.c);
@@ -278,13 +278,15 @@ static void closing_with_records_on_their_way_calls_every_done(void **state)
     for (size_t i = 0; i < 20; i++)
         send_one(&w, 0, 100000, true);
     producer_shut(&w);
-    assert_int_equal(w.n_acked, w.n_sent);      /* n_sent went down for each that failed */
+    assert_int_equal(w.n_acked, w.n_sent); /* n_sent went down for each that failed */
     assert_int_equal(w.n_acked + w.n_failed, 20);
     world_close(&w);
 }
 
 #define TEST(kind, f)                                                                              \
-    {(kind) == LOG_LOCAL ? "local: " #f : "kafka: " #f, f, NULL, NULL, &kinds[kind]}
+    {                                                                                              \
+        (kind) == LOG_LOCAL ? "local: " #f : "kafka: " #f, f, NULL, NULL, &kinds[kind]             \
+    }
 #define CONTRACT(kind)                                                                             \
     TEST(kind, records_come_back_whole_and_in_order_where_the_ack_said),                           \
         TEST(kind, offsets_go_on_after_a_restart),                                                 \

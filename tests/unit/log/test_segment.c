@@ -75,7 +75,8 @@ static void flip(uint64_t base, off_t at)
     close(fd);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------ */
+/* ---- tests ------------------------------------------------------------------------------------
+ */
 
 static void what_is_appended_is_read_back_in_order(void **state)
 {
@@ -113,7 +114,7 @@ static void a_reader_sees_nothing_behind_its_limit(void **state)
     assert_int_equal(segment_read(&r, limit, &rec), 0);
     assert_int_equal(segment_read(&r, limit, &rec), SEGMENT_E_END);
     assert_int_equal(segment_read(&r, limit + 5, &rec), SEGMENT_E_END);
-    assert_int_equal(segment_read(&r, s.bytes, &rec), 0);       /* once it is */
+    assert_int_equal(segment_read(&r, s.bytes, &rec), 0); /* once it is */
     assert_true(bytes_equal(rec.value, BYTES_LIT("not committed yet")));
     segment_reader_close(&r);
     segment_close(&s);
@@ -214,8 +215,8 @@ static void a_bad_header_is_told_and_can_be_set_aside(void **state)
     free(bases);
 }
 
-/* A value comes from outside: the image of a record in it, right in all but the salt, must not be taken
- * for one. */
+/* A value comes from outside: the image of a record in it, right in all but the salt, must not be
+ * taken for one. */
 static void the_image_of_a_record_inside_a_damaged_value_is_not_believed(void **state)
 {
     struct segment s = segment_with(0, 1);
@@ -227,7 +228,7 @@ static void the_image_of_a_record_inside_a_damaged_value_is_not_believed(void **
     (void)state;
     memcpy(image + SEGMENT_RECORD_BYTES, "evil", 4);
     memcpy(image + 4, &crc, 4);
-    image[8] = 1;                       /* the very offset that is due */
+    image[8] = 1; /* the very offset that is due */
     crc = htole32(crc32c(0, bytes_of(image, SEGMENT_RECORD_BYTES - 4)));
     memcpy(image + SEGMENT_RECORD_BYTES - 4, &crc, 4);
     assert_int_equal(segment_append(&s, 0, bytes_of(image, sizeof image)), 0);
@@ -235,7 +236,7 @@ static void the_image_of_a_record_inside_a_damaged_value_is_not_believed(void **
     assert_int_equal(segment_reader_open(dirfd_, 0, &r), 0);
     assert_int_equal(segment_read(&r, s.bytes, &rec), 0);
     assert_int_equal(segment_read(&r, s.bytes, &rec), SEGMENT_E_END);
-    r.salt = 0;                         /* the test can fail: without the salt it would be */
+    r.salt = 0; /* the test can fail: without the salt it would be */
     assert_int_equal(segment_read(&r, s.bytes, &rec), 0);
     assert_true(bytes_equal(rec.value, BYTES_LIT("evil")));
     segment_reader_close(&r);
@@ -267,12 +268,13 @@ static void a_directory_is_listed_in_order_and_other_files_are_ignored(void **st
     free(bases);
 }
 
-/* ---- random operations against a model -------------------------------------------------------- */
+/* ---- random operations against a model --------------------------------------------------------
+ */
 
 enum { MODEL_MAX = 400, OPERATIONS = 300, ROUNDS = 30 };
 
 struct model {
-    uint32_t hash[MODEL_MAX];           /* of each value appended */
+    uint32_t hash[MODEL_MAX]; /* of each value appended */
     unsigned n, n_synced;
 };
 
