@@ -82,7 +82,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
     struct client_reply *r = ctx;
 
     if (size * n > sizeof name && strncasecmp(data, name, sizeof name - 1) == 0)
-        r->retry_after_s = atoi(data + sizeof name - 1);
+        r->retry_after_s = (int)strtol(data + sizeof name - 1, NULL, 10);
     return size * n;
 }
 

@@ -234,6 +234,7 @@ void answer_flamegraph_json(const struct answer *a, uint32_t max_nodes, struct b
     uint32_t hidden = tree_prune(&pruned, &a->tree, max_nodes);
     int64_t *total[SIDES_MAX] = {NULL, NULL};
 
+    CHECK(pruned.n_columns == a->n_sides);
     for (uint32_t s = 0; s < a->n_sides; s++) {
         total[s] = xreallocarray(NULL, pruned.n, sizeof *total[s]);
         tree_totals(&pruned, s, total[s]);

@@ -73,13 +73,11 @@ static const struct bytes *usual_type(const struct types *types)
                                            {"wall", "nanoseconds"},
                                            {"samples", "count"}};
 
-    if (types->n == 1)
-        return &types->at[0];
     for (size_t u = 0; u < sizeof usual / sizeof *usual; u++)
         for (size_t i = 0; i < types->n; i++)
             if (has_sample_type(types->at[i], usual[u][0], usual[u][1]))
                 return &types->at[i];
-    return NULL;
+    return types->n == 1 ? types->at : NULL;
 }
 
 static void list_types(const struct types *types, struct buf *out)
