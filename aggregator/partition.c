@@ -265,13 +265,15 @@ static void count_verdict(struct partition *p, enum shard_verdict v, const struc
                           const struct failure *f)
 {
     static const enum aggregator_metric metrics[] = {
+        [SHARD_PART] = AGGREGATOR_METRICS_N, /* counted with its first part */
         [SHARD_COUNTED] = M_PROFILES,
         [SHARD_DUPLICATE] = M_DUPLICATES,
         [SHARD_LATE] = M_LATE,
         [SHARD_BAD] = M_BAD,
     };
 
-    count(metrics[v], 1);
+    if (metrics[v] != AGGREGATOR_METRICS_N)
+        count(metrics[v], 1);
     if (v == SHARD_BAD)
         LOG(LOG_ERROR, "bad_record", F_INT("partition", p->id), F_INT("offset", m->offset),
             F_STR("reason", f->message));
@@ -279,7 +281,7 @@ static void count_verdict(struct partition *p, enum shard_verdict v, const struc
 
 static bool is_full(const struct partition *p)
 {
-    return p->host->delta_bytes > (size_t)p->host->o->delta_max;
+    return p->shard->symbols_full || p->host->delta_bytes > (size_t)p->host->o->delta_max;
 }
 
 void partition_message(struct partition *p, const struct log_message *m)

@@ -152,6 +152,8 @@ static int count_record(struct shard *s, struct record_decoder *d, const struct 
     for (uint32_t i = 0; i < at.n_types; i++)
         entries[i] = roster_place(&s->roster, &placement, at.types[i]);
     r = deltas_add(&s->deltas, d, h, &at);
+    if (symbols_bytes(at.service->symbols) > (size_t)s->o->generation_max)
+        s->symbols_full = true;
     for (uint32_t i = 0; r == 0 && i < at.n_types; i++)
         roster_seen(&s->roster, entries[i], at.t_s);
     return r;
@@ -182,7 +184,7 @@ enum shard_verdict shard_add(struct shard *s, struct record_decoder *d, const st
         return SHARD_BAD;
     }
     note_end(s, &h);
-    return SHARD_COUNTED;
+    return h.part == 0 ? SHARD_COUNTED : SHARD_PART;
 }
 
 void shard_skip(struct shard *s, uint64_t offset)
@@ -210,6 +212,7 @@ void shard_committed(struct shard *s)
     dedup_committed(s->dedup);
     roster_committed(&s->roster);
     s->n_ends = 0;
+    s->symbols_full = false;
 }
 
 static void forget_empty(struct shard *s)

@@ -31,6 +31,7 @@ struct shard {
     struct deltas deltas;
     struct cache cache;
     uint32_t n_generations;             /* begun under this epoch */
+    bool symbols_full;                  /* of some service: flush, so that its generation ends */
 
     int64_t ends_ns[FRESHNESS_SAMPLES_MAX];     /* of profiles counted since the last commit */
     uint32_t n_ends;
@@ -46,7 +47,8 @@ size_t shard_load_dedup(struct shard *s, const struct store_reply *reply);
 size_t shard_load_generations(struct shard *s, const struct store_reply *reply);
 size_t shard_load_catalogue(struct shard *s, const struct store_reply *reply);
 
-enum shard_verdict { SHARD_COUNTED, SHARD_DUPLICATE, SHARD_LATE, SHARD_BAD };
+/* SHARD_PART: counted too, but a further part of a profile. */
+enum shard_verdict { SHARD_COUNTED, SHARD_PART, SHARD_DUPLICATE, SHARD_LATE, SHARD_BAD };
 /* Counts one record. now_ms only says when a service was last touched. f: what is bad. */
 enum shard_verdict shard_add(struct shard *s, struct record_decoder *d, const struct log_message *m,
                              int64_t now_ms, struct failure *f);
