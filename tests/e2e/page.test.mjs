@@ -266,7 +266,7 @@ test('a window without data says so, and a bad selector says where it is bad', a
     complaints.length = 0;      // the browser itself notes the 400
 });
 
-test('lost windows and hidden frames are said, never silent', async () => {
+test('lost windows and hidden frames are said, never silent; the table still has every function', async () => {
     await page.route('**/api/v1/flamegraph*', async (route) => {
         const answer = await (await route.fetch()).json();
         answer.complete.gaps = 3;
@@ -275,6 +275,9 @@ test('lost windows and hidden frames are said, never silent', async () => {
     await open('/?service=shop&max_nodes=16');
     assert.match(await page.locator('main').innerText(), /3 windows are missing/);
     assert.match(await page.locator('main').innerText(), /small frames are drawn as \(other\)/);
+    const { n_functions } = await (await fetch(`${hearth.url}/api/v1/top?service=shop`)).json();
+    await page.waitForFunction((n) => document.querySelector('.functions').getAttribute('aria-rowcount') === String(n + 1),
+        n_functions);
     await page.unroute('**/api/v1/flamegraph*');
 });
 

@@ -4,8 +4,9 @@ import { useComputed, useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { percent, points, raw, signed, value } from './format';
 import { navigate, param } from './location';
+import { tops } from './model';
 import type { Matches } from './search';
-import { functions, type FunctionRow, type Tree } from './tree';
+import { functions, functionsOfTop, type FunctionRow, type Tree } from './tree';
 
 const rowHeight = 34;
 const overscan = 6;
@@ -69,7 +70,8 @@ export function Table({ tree, byShare, matches }: Props) {
     const scroller = useRef<HTMLDivElement>(null);
     const seen = useSignal({ top: 0, height: 600 });
     const shownColumns = useMemo(() => columns(tree, byShare), [tree, byShare]);
-    const all = useMemo(() => functions(tree), [tree]);
+    const whole = tops.value;
+    const all = useMemo(() => (whole ? functionsOfTop(whole) : functions(tree)), [tree, whole]);
     const [sortKey, direction] = (param('sort') || shownColumns[shownColumns.length > 2 ? 2 : 0].key).split(':');
     const sorted = useMemo(() => {
         const column = shownColumns.find(({ key }) => key === sortKey);

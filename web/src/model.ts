@@ -1,6 +1,6 @@
 // What the page shows, derived from the address: the lists for its pickers, and the tree.
 import { computed } from '@preact/signals';
-import { api, type Diff, type Flamegraph, type Label, type ProfileType } from './api';
+import { api, type Diff, type Flamegraph, type Label, type ProfileType, type Selection, type TopFunction } from './api';
 import { param, params, sideFields, sideParam, type Side } from './location';
 import { resource } from './resource';
 import { fromDiff, fromFlamegraph, layOut, type Tree } from './tree';
@@ -87,6 +87,29 @@ export const layout = computed(() => {
     performance.measure('hearth:layout', 'hearth:layout-start');
     return out;
 });
+
+// The functions of each side over every sample, where the tree came with nodes hidden; else the tree
+// itself has them all. Asked for the very windows that the tree covers.
+const topsKey = computed(() => {
+    const { key, data } = answer.value;
+    const hidden = (data?.flamegraph ?? data?.diff)?.hidden.nodes ?? 0;
+    return hidden > 0 ? `${key} ${data!.tree.sides.map(({ sum }) => sum)}` : null;
+});
+
+const topsOfKey = resource<TopFunction[][]>(
+    () => topsKey.value,
+    async (signal) => {
+        const { flamegraph, diff } = answer.peek().data!;
+        const sides: [Side, Selection][] = diff ? [['a.', diff.a], ['b.', diff.b]] : [['', flamegraph!]];
+        const answers = await Promise.all(sides.map(([side, { service, type, from, until }]) => api.top({
+            service, type, from: String(from), until: String(until), match: sideParam(side, 'match'), limit: '1000000',
+        }, signal)));
+        return answers.map(({ functions }) => functions);
+    },
+);
+
+export const tops = computed(() =>
+    (topsKey.value !== null && topsOfKey.value.key === topsKey.value ? topsOfKey.value.data : null));
 
 // The type in use: the address's, or the one that the server chose.
 export function typeOf(side: Side): string {

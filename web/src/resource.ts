@@ -1,6 +1,6 @@
 // What comes from the server, as a signal: asked for again when its key changes, the older answer staying
 // in sight until the newer one is there.
-import { effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
+import { computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
 import { ApiError } from './api';
 
 export interface Resource<T> {
@@ -19,8 +19,10 @@ export function resource<T>(
 ): ReadonlySignal<Resource<T>> {
     const state = signal<Resource<T>>({ key: null, data: null, error: null, loading: true });
 
+    const current = computed(key);
+
     effect(() => {
-        const wanted = key();
+        const wanted = current.value;
         generation.value;
         if (wanted === null) {
             state.value = { key: null, data: null, error: null, loading: false };

@@ -72,7 +72,7 @@ export function Notices({ complete, hidden, sum }: Props) {
             {hidden.nodes > 0 && (
                 <p class="notice quiet">
                     {integer(hidden.nodes)} small frames are drawn as (other)
-                    {sum !== 0 && `, ${percent(hidden.weight / Math.abs(sum))} of the whole`}. Their weight is exact.
+                    {sum !== 0 && `, ${percent(hidden.weight / Math.abs(sum))} of the whole`}. Their weight is exact, and the table has every function.
                 </p>
             )}
             {Number.isFinite(late) && late > 120_000 && (

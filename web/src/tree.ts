@@ -2,7 +2,7 @@
 // comes before its children and a subtree is the range [i, end[i]). A layout gives every node a weight
 // and a place; weights are made of |self|, so a tree with negative values, or of two sides, is laid out
 // like any other and children never stick out of their parent.
-import type { Diff, Flamegraph } from './api';
+import type { Diff, Flamegraph, TopFunction } from './api';
 import { describe, type Frame } from './frames';
 
 export interface Values {
@@ -248,4 +248,22 @@ export function functions(tree: Tree): FunctionRow[] {
     }
     rows.splice(tree.n > 0 ? tree.frame[0] : 0, 1);
     return rows;
+}
+
+// The same rows from the server's lists, one for each side.
+export function functionsOfTop(tops: TopFunction[][]): FunctionRow[] {
+    const rows = new Map<string, FunctionRow>();
+    tops.forEach((functions_, side) => {
+        for (const { name, file, self, total } of functions_) {
+            const key = `${name}\n${file}`;
+            let row = rows.get(key);
+            if (!row) {
+                row = { frame: describe(name, file), other: false, self: tops.map(() => 0), total: tops.map(() => 0) };
+                rows.set(key, row);
+            }
+            row.self[side] = self;
+            row.total[side] = total;
+        }
+    });
+    return [...rows.values()];
 }
