@@ -1,7 +1,7 @@
 /*
  * Query: answers from the store over HTTP (docs/api.md), and serves the web page. Adds its routes
- * to an HTTP server. Stateless but for caches of catalogues, symbols and decoded blobs under a byte
- * budget. The loop does the I/O; merging runs on libuv's pool.
+ * to an HTTP server. Stateless but for caches of catalogues and, under a byte
+ * budget, symbols. The loop does the I/O; merging runs on libuv's pool.
  */
 #ifndef HEARTH_QUERY_QUERY_H
 #define HEARTH_QUERY_QUERY_H
@@ -11,7 +11,7 @@
 #include "store/store.h"
 
 #define QUERY_OPTIONS(X)                                                                           \
-    X(SIZE, cache_max, "64MiB", 0, INT64_C(1) << 40, NULL, "memory of the symbol and tree caches") \
+    X(SIZE, cache_max, "64MiB", 0, INT64_C(1) << 40, NULL, "memory of the symbol cache") \
     X(INT, nodes_max, "1048576", 16, 100000000, NULL,                                              \
       "largest max_nodes a JSON query may ask for")                                                \
     X(SIZE, query_memory_max, "512MiB", 1 << 20, INT64_C(1) << 40, NULL,                           \
