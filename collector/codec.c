@@ -26,6 +26,7 @@ enum {
 struct codec {
     struct codecs *all;
     pthread_t thread;
+    unsigned trims_due;
     struct decoder *decoder;
     struct record_encoder *encoder;
     struct symbols *symbols;
@@ -67,19 +68,29 @@ static void tools_deinit(struct codec *k)
     decoder_free(k->decoder);
 }
 
+static bool was_large(const struct codec *k, const struct codec_job *job)
+{
+    return job->failure.code[0] || job->stats.samples > KEEP_SAMPLES_MAX ||
+           job->body.len > KEEP_BYTES_MAX ||
+           symbols_bytes(k->symbols) + stacks_bytes(k->stacks) > KEEP_BYTES_MAX;
+}
+
 static void tidy(struct codec *k, const struct codec_job *job)
 {
-    if (job->failure.code[0] == '\0' && job->stats.samples <= KEEP_SAMPLES_MAX &&
-        job->body.len <= KEEP_BYTES_MAX &&
-        symbols_bytes(k->symbols) + stacks_bytes(k->stacks) <= KEEP_BYTES_MAX) {
+    if (was_large(k, job)) {
+        tools_deinit(k);
+        tools_init(k);
+        k->trims_due = 2;
+    } else {
         profile_reset(&k->profile);
         stacks_reset(k->stacks);
         symbols_reset(k->symbols);
-        return;
     }
-    tools_deinit(k);
-    malloc_trim(0);
-    tools_init(k);
+    /* Once now, and once when the loop has freed its part, the body and the records. */
+    if (k->trims_due) {
+        malloc_trim(0);
+        k->trims_due--;
+    }
 }
 
 /* Called with each part of the record; the bytes are the encoder's. */

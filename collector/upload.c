@@ -9,6 +9,7 @@
 #include "collector/upload.h"
 
 #include "base/clock.h"
+#include "base/logger.h"
 #include "base/xalloc.h"
 
 #include <stdlib.h>
@@ -37,6 +38,8 @@ static void upload_end(struct upload *u)
 static void refuse(struct upload *u, const struct failure *f)
 {
     collector_count_refused(f->code);
+    LOG(LOG_INFO, "upload_refused", F_STR("code", f->code), F_BYTES("service", u->intake.service),
+        F_STR("message", f->message));
     http_respond_failure(u->req, f);
     upload_end(u);
 }

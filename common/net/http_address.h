@@ -1,6 +1,7 @@
 /*
- * Addresses to listen on: "127.0.0.1:4040", "[::1]:4040", ":4040", "unix:/path"; and what to tell a
- * person whose address is taken: who has it, and which setting moves ours.
+ * Addresses to listen on: "127.0.0.1:4040", "[::1]:4040", "[::]:4040" (any), ":4040" (any of IPv4),
+ * "unix:/path"; and what to tell a person whose address is taken: who has it, and which setting
+ * moves ours.
  */
 #ifndef HEARTH_NET_HTTP_ADDRESS_H
 #define HEARTH_NET_HTTP_ADDRESS_H
