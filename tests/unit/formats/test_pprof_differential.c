@@ -28,6 +28,7 @@ enum { MUTATIONS = 60, MUTATED_BYTES_MAX = 200000 };
 
 struct row {
     struct hash128 key;
+    size_t order; /* of equal keys: saturating sums depend on it */
     int64_t *values;
 };
 
@@ -51,6 +52,7 @@ static void rows_add(struct rows *rows, struct bytes key, const int64_t *values)
         rows->at = realloc(rows->at, rows->cap * sizeof *rows->at);
     }
     rows->at[rows->n].key = hash128(key);
+    rows->at[rows->n].order = rows->n;
     rows->at[rows->n].values = malloc(rows->n_types * sizeof *values);
     memcpy(rows->at[rows->n++].values, values, rows->n_types * sizeof *values);
 }
@@ -72,13 +74,21 @@ static bool row_is_zero(const struct row *row, uint32_t n_types)
     return true;
 }
 
+static int row_order_cmp(const void *va, const void *vb)
+{
+    const struct row *a = va, *b = vb;
+    int c = row_cmp(a, b);
+
+    return c ? c : (a->order > b->order) - (a->order < b->order);
+}
+
 /* Sorted, equal keys summed, rows without any value left out. */
 static void rows_normalise(struct rows *rows)
 {
     size_t kept = 0;
 
     if (rows->n > 1)
-        qsort(rows->at, rows->n, sizeof *rows->at, row_cmp);
+        qsort(rows->at, rows->n, sizeof *rows->at, row_order_cmp);
     for (size_t i = 0; i < rows->n; i++) {
         if (kept && row_cmp(&rows->at[kept - 1], &rows->at[i]) == 0) {
             uint64_t saturated = 0;
