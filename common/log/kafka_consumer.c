@@ -532,7 +532,7 @@ static void leave(struct kafka_consumer *c)
 struct census {
     struct kafka_job job;
     char *topic;
-    uint32_t n;             /* 0: not learnt this time */
+    uint32_t n; /* 0: not learnt this time */
 };
 
 static void census_run(struct kafka_job *job, rd_kafka_t *rk)
@@ -560,7 +560,8 @@ static void census_done(struct kafka_job *job, void *ctx)
     c->n_topic = container_of(job, struct census, job)->n;
 }
 
-/* Once partitions were given, the topic is there and the broker answers: until the number is known. */
+/* Once partitions were given, the topic is there and the broker answers: until the number is known.
+ */
 static void census_start(struct kafka_consumer *c)
 {
     struct census *census;
@@ -617,17 +618,22 @@ static int subscribe(struct kafka_consumer *c, struct failure *f)
     return kafka_errno(err);
 }
 
+static void consumer_free(struct kafka_consumer *c)
+{
+    rd_kafka_conf_destroy(c->conf);
+    free(c->topic);
+    free(c->parts);
+    free(c->owned);
+    free(c);
+}
+
 static void on_consumer_closed(uv_handle_t *handle)
 {
     struct kafka_consumer *c = handle->data;
     void (*closed)(void *ctx) = c->closed;
     void *ctx = c->closed_ctx;
 
-    rd_kafka_conf_destroy(c->conf);
-    free(c->topic);
-    free(c->parts);
-    free(c->owned);
-    free(c);
+    consumer_free(c);
     if (closed)
         closed(ctx);
 }
@@ -656,12 +662,9 @@ static void handle_close(struct kafka_consumer *c)
     kafka_client_close(client, on_client_closed, c);
 }
 
-static int handle_open(struct kafka_consumer *c, struct failure *f)
+static int client_open(struct kafka_consumer *c, struct failure *f)
 {
-    int r = kafka_client_new(c->loop, RD_KAFKA_CONSUMER, c->conf, &client_events, c, &c->client, f);
-
-    c->counting = false;
-    return r < 0 ? r : subscribe(c, f);
+    return kafka_client_new(c->loop, RD_KAFKA_CONSUMER, c->conf, &client_events, c, &c->client, f);
 }
 
 static void on_reopen(uv_timer_t *timer)
@@ -670,7 +673,7 @@ static void on_reopen(uv_timer_t *timer)
     struct failure f;
 
     metric_add(&metrics[M_REOPENED], 0, 1);
-    if (handle_open(c, &f) == 0)
+    if (client_open(c, &f) == 0 && subscribe(c, &f) == 0)
         return;
     LOG(LOG_ERROR, "kafka_consumer_failed", F_STR("error", f.message));
     if (c->client)
@@ -811,8 +814,6 @@ static struct kafka_consumer *consumer_alloc(uv_loop_t *loop, rd_kafka_conf_t *c
     c->conf = conf;
     c->topic = xstrdup(topic);
     c->backoff = (struct backoff){REOPEN_MIN_MS, REOPEN_MAX_MS, 0};
-    CHECK(uv_timer_init(loop, &c->timer) == 0);
-    c->timer.data = c;
     return c;
 }
 
@@ -835,15 +836,19 @@ int log_kafka_consumer_new(uv_loop_t *loop, const struct log_kafka_options *o, c
     c = consumer_alloc(loop, conf, o->kafka_topic);
     c->events = events;
     c->ctx = ctx;
-    r = handle_open(c, f);
+    r = client_open(c, f);
+    if (r < 0) {
+        consumer_free(c);
+        return r;
+    }
+    CHECK(uv_timer_init(loop, &c->timer) == 0);
+    c->timer.data = c;
+    r = subscribe(c, f);
     if (r == 0) {
         *ret = &c->base;
         return 0;
     }
     c->closing = true; /* nobody knows of c yet: it ends by itself on the loop */
-    if (c->client)
-        handle_close(c);
-    else
-        uv_close((uv_handle_t *)&c->timer, on_consumer_closed);
+    handle_close(c);
     return r;
 }

@@ -231,12 +231,13 @@ static bool on_turn(void *ctx)
 
 static const struct kafka_client_events client_events = {on_event, on_turn};
 
-static int handle_open(struct kafka_producer *p, struct failure *f)
+static int client_open(struct kafka_producer *p, struct failure *f)
 {
-    int r = kafka_client_new(p->loop, RD_KAFKA_PRODUCER, p->conf, &client_events, p, &p->client, f);
+    return kafka_client_new(p->loop, RD_KAFKA_PRODUCER, p->conf, &client_events, p, &p->client, f);
+}
 
-    if (r < 0)
-        return r;
+static int topic_open(struct kafka_producer *p, struct failure *f)
+{
     p->ending = false;
     p->rkt = rd_kafka_topic_new(kafka_client_rk(p->client), p->topic, NULL);
     if (!p->rkt) {
@@ -260,15 +261,20 @@ static void handle_end(struct kafka_producer *p)
     kafka_client_poke(p->client);
 }
 
+static void producer_free(struct kafka_producer *p)
+{
+    rd_kafka_conf_destroy(p->conf);
+    free(p->topic);
+    free(p);
+}
+
 static void on_producer_closed(uv_handle_t *handle)
 {
     struct kafka_producer *p = handle->data;
     void (*closed)(void *ctx) = p->closed;
     void *ctx = p->closed_ctx;
 
-    rd_kafka_conf_destroy(p->conf);
-    free(p->topic);
-    free(p);
+    producer_free(p);
     if (closed)
         closed(ctx);
 }
@@ -302,8 +308,10 @@ static void on_timer(uv_timer_t *timer)
     struct failure f;
 
     if (!p->client) { /* between two handles */
-        if (handle_open(p, &f) < 0)
+        if (client_open(p, &f) < 0)
             timer_set(p, REOPEN_MS);
+        else if (topic_open(p, &f) < 0)
+            handle_close(p);
     } else if (!p->ending) {
         if (!p->connected && !p->probing)
             probe_start(p);
@@ -429,17 +437,19 @@ int log_kafka_producer_new(uv_loop_t *loop, const struct log_kafka_options *o,
     p->topic = xstrdup(o->kafka_topic);
     list_init(&p->in_flight);
     list_init(&p->refused);
+    r = client_open(p, f);
+    if (r < 0) {
+        producer_free(p);
+        return r;
+    }
     CHECK(uv_timer_init(loop, &p->timer) == 0);
     p->timer.data = p;
-    r = handle_open(p, f);
+    r = topic_open(p, f);
     if (r == 0) {
         *ret = &p->base;
         return 0;
     }
     p->closing = true; /* nobody knows of p yet: it ends by itself on the loop */
-    if (p->client)
-        handle_close(p);
-    else
-        uv_close((uv_handle_t *)&p->timer, on_producer_closed);
+    handle_close(p);
     return r;
 }
