@@ -55,10 +55,11 @@ struct log_consumer_events {
     void (*revoked)(void *ctx, const uint32_t *partitions, size_t n, bool lost);
     void (*message)(void *ctx, const struct log_message *m);
     /* Messages [wanted, first) are gone from the log (retention): count it, alarm; messages go on at
-     * first. */
+     * first. first < wanted: the log was made anew, and goes on at its earliest. */
     void (*gap)(void *ctx, uint32_t partition, uint64_t wanted, uint64_t first);
 };
 
+/* Messages of a partition that is assigned flow from offset on; again: it goes back there. */
 void log_consumer_start(struct log_consumer *c, uint32_t partition, uint64_t offset);
 void log_consumer_released(struct log_consumer *c);
 /* Stops and resumes messages of one partition; nothing is lost or repeated in between. Cheap. */
