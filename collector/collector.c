@@ -40,7 +40,6 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
 
     metrics_register(collector_metrics, M_COLLECTOR_N);
     c->options = o;
-    c->tenant = BYTES_LIT("anonymous"); /* as query takes a request without X-Scope-OrgID */
     c->log = log;
     c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, upload_on_decoded, c);
     c->publisher = publisher_new(loop, log, o->publish_timeout);

@@ -13,7 +13,6 @@ struct collector {
     struct codecs *codecs;
     struct publisher *publisher;
     struct series_cap *series_cap;
-    struct bytes tenant;
     size_t n_uploads;
     void (*closed)(void *ctx); /* set: closing */
     void *closed_ctx;

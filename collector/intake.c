@@ -8,6 +8,7 @@
 #include "collector/app_name.h"
 #include "net/timeparam.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -91,6 +92,26 @@ static int read_bound(struct time_bound *b, const struct http_request *r, const 
     return 0;
 }
 
+/* The characters that Pyroscope and its kin allow in a tenant's name. */
+static bool is_tenant(struct bytes t)
+{
+    for (size_t i = 0; i < t.len; i++)
+        if (!isalnum(t.data[i]) && !memchr("!-_.*'()", t.data[i], 8))
+            return false;
+    return t.len <= TENANT_MAX;
+}
+
+static int read_tenant(struct intake *in, const struct http_request *r, struct failure *f)
+{
+    in->tenant = http_header(r, "x-scope-orgid");
+    if (in->tenant.len == 0)
+        in->tenant = BYTES_LIT(TENANT_DEFAULT);
+    if (!is_tenant(in->tenant))
+        return fail(f, 400, "bad_tenant", NULL,
+                    "X-Scope-OrgID has at most %d letters, digits or !-_.*'()", TENANT_MAX);
+    return 0;
+}
+
 static int begin(struct intake *in, const struct http_request *r, const struct intake_rules *rules,
                  struct failure *f)
 {
@@ -109,7 +130,7 @@ static int begin(struct intake *in, const struct http_request *r, const struct i
            bytes_equal(coding, BYTES_LIT("lz4")))))
         return fail(f, 415, "content_encoding", NULL,
                     "send a plain form, or a profile in gzip, zstd, lz4 or plain");
-    if (read_bound(&in->times.from, r, "from", rules->now_ns, f))
+    if (read_tenant(in, r, f) || read_bound(&in->times.from, r, "from", rules->now_ns, f))
         return FAILURE;
     return read_bound(&in->times.until, r, "until", rules->now_ns, f);
 }

@@ -10,7 +10,7 @@
 #include "profile/series.h"
 
 struct intake {
-    struct bytes service, agent;
+    struct bytes tenant, service, agent;
     struct tags series, instance;
     struct interval_rules times;
     struct bytes content_type;

@@ -167,7 +167,7 @@ static void publish(struct upload *u)
         return;
     }
     intake_instance(&u->intake, &instance);
-    partition = partition_of(c->tenant, u->intake.service, buf_bytes(&instance),
+    partition = partition_of(u->intake.tenant, u->intake.service, buf_bytes(&instance),
                              (uint32_t)c->options->spread, log_producer_partitions(c->log));
     buf_deinit(&instance);
     u->n_unheard = u->job.n_records;
@@ -200,7 +200,7 @@ static void cap_series(struct upload *u)
 {
     struct collector *c = u->collector;
     struct intake *in = &u->intake;
-    enum series_verdict v = series_cap_admit(c->series_cap, c->tenant, in->service, &in->series,
+    enum series_verdict v = series_cap_admit(c->series_cap, in->tenant, in->service, &in->series,
                                              in->times.now_ns / NS_PER_MS);
 
     if (v == SERIES_KNOWN)
@@ -241,7 +241,7 @@ void upload_begin(struct collector *c, struct http_request *req, enum upload_rou
         return;
     }
     cap_series(u);
-    u->job.tenant = c->tenant;
+    u->job.tenant = u->intake.tenant;
     u->job.body = http_body(req);
     u->job.intake = &u->intake;
     codecs_submit(c->codecs, &u->job);

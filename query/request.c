@@ -22,7 +22,7 @@ struct bytes request_tenant(const struct http_request *req)
 {
     struct bytes tenant = http_header(req, "X-Scope-OrgID");
 
-    return tenant.len ? tenant : BYTES_LIT("anonymous");
+    return tenant.len ? tenant : BYTES_LIT(TENANT_DEFAULT);
 }
 
 static bool is_one_of(struct bytes name, const char *const *names)

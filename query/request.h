@@ -33,7 +33,7 @@ int request_read(struct request *out, enum endpoint endpoint, const struct http_
                  int64_t now_ns, int64_t nodes_max, struct failure *f);
 void request_deinit(struct request *r);
 
-/* X-Scope-OrgID, else "anonymous". */
+/* X-Scope-OrgID, else TENANT_DEFAULT. */
 struct bytes request_tenant(const struct http_request *req);
 
 /* 0, or FAILURE unless every parameter is one of names (NULL-terminated). */

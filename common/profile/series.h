@@ -45,6 +45,9 @@ struct bytes tag_canonical(struct bytes key);
  * process.runtime.* … */
 bool tag_is_dropped(struct bytes key);
 
+/* The tenant of a request without X-Scope-OrgID, written and read. */
+#define TENANT_DEFAULT "anonymous"
+enum { TENANT_MAX = 150 };
 struct hash128 service_id(struct bytes tenant, struct bytes service);
 enum series_kind { SERIES_PLAIN = 0, SERIES_MARGINAL = 1 };
 struct hash128 series_id(enum series_kind kind, struct bytes tenant, struct bytes profile_type,

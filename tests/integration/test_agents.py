@@ -9,6 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import cluster
+import pprofgen
 
 FLUSH = {"HEARTH_FLUSH_INTERVAL": "200ms"}
 RANGE = {"from": "0", "until": "now"}
@@ -79,6 +80,19 @@ class Agents:
         total = self.system.api("flamegraph", service=service, type=type_, match=match, max_nodes=64,
                                 **RANGE)["total"]
         return total[0] if isinstance(total, list) else total
+
+    def test_a_tenant_sees_its_own_profiles_only(self):
+        tenant = {"X-Scope-OrgID": "team-a"}
+        self.system.push(pprofgen.profile({"main;secret": 3}), headers=tenant, service="private")
+
+        def services(headers):
+            listed = json.loads(cluster.get(self.system.query_port, "/api/v1/services", headers=headers))
+            return [s["name"] for s in listed["services"]]
+        cluster.until(lambda: services(tenant) == ["private"], 30, "the tenant's own service")
+        self.assertNotIn("private", services(None))
+        with self.assertRaises(cluster.Refused) as refused:
+            self.system.push(b"", headers={"X-Scope-OrgID": "a/b"}, service="private")
+        self.assertEqual(refused.exception.status, 400)
 
     def test_a_real_sdk_pushes_and_its_hot_function_is_on_top(self):
         if not os.path.exists(AGENT):

@@ -78,10 +78,10 @@ def request(port, method, path, body=None, headers=None, timeout=60):
         c.close()
 
 
-def get(port, path, **params):
+def get(port, path, headers=None, **params):
     """The body of a GET; Refused unless 200."""
     query = urllib.parse.urlencode({k: v for k, v in params.items() if v is not None})
-    status, body = request(port, "GET", path + ("?" + query if query else ""))
+    status, body = request(port, "GET", path + ("?" + query if query else ""), headers=headers)
     if status != 200:
         raise Refused(status, body)
     return body
@@ -184,10 +184,10 @@ class System:
             p.kill9()
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def push(self, body, timeout=60, **params):
+    def push(self, body, timeout=60, headers=None, **params):
         """POST /api/v1/profiles; the answer's JSON, or Refused."""
-        status, text = request(self.push_port, "POST",
-                               "/api/v1/profiles?" + urllib.parse.urlencode(params), body, timeout=timeout)
+        status, text = request(self.push_port, "POST", "/api/v1/profiles?" + urllib.parse.urlencode(params),
+                               body, headers, timeout)
         if status != 200:
             raise Refused(status, text)
         return json.loads(text)
