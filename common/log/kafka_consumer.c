@@ -659,6 +659,7 @@ static void handle_close(struct kafka_consumer *c)
     c->client = NULL;
     c->destroying = true;
     c->lost = c->leaving = c->moved = false;
+    c->counting = false; /* the done of a job is skipped with its client */
     kafka_client_close(client, on_client_closed, c);
 }
 
