@@ -236,6 +236,8 @@ struct rig {
     uint64_t got_profiles;
 };
 
+/* It repeats: uv_run first runs what is due, and then waits for more in the same call; a timer that fired
+ * once would leave it waiting for ever. */
 static inline void on_bound(uv_timer_t *t)
 {
     ((struct rig *)t->data)->late = true;
@@ -243,7 +245,7 @@ static inline void on_bound(uv_timer_t *t)
 
 #define RIG_UNTIL(r, cond)                                                                         \
     do {                                                                                           \
-        uv_timer_start(&(r)->bound, on_bound, RIG_WAIT_MS, 0);                                     \
+        uv_timer_start(&(r)->bound, on_bound, RIG_WAIT_MS, 10);                                    \
         (r)->late = false;                                                                         \
         while (!(cond) && !(r)->late)                                                              \
             uv_run(&(r)->loop, UV_RUN_ONCE);                                                       \
@@ -255,9 +257,10 @@ static inline void on_bound(uv_timer_t *t)
 static inline void rig_linger(struct rig *r, unsigned ms)
 {
     r->late = false;
-    uv_timer_start(&r->bound, on_bound, ms, 0);
+    uv_timer_start(&r->bound, on_bound, ms, 10);
     while (!r->late)
         uv_run(&r->loop, UV_RUN_ONCE);
+    uv_timer_stop(&r->bound);
 }
 
 static inline void on_flag(void *ctx)
