@@ -81,7 +81,7 @@ static inline void on_bound(uv_timer_t *t)
 /* Runs the loop until cond is true. */
 #define WAIT(w, cond)                                                                              \
     do {                                                                                           \
-        uv_timer_start(&(w)->bound, on_bound, FIXTURE_WAIT_MS, 0);                                 \
+        uv_timer_start(&(w)->bound, on_bound, FIXTURE_WAIT_MS, 20);                               \
         (w)->late = false;                                                                         \
         while (!(cond) && !(w)->late)                                                              \
             uv_run(&(w)->loop, UV_RUN_ONCE);                                                       \
@@ -93,10 +93,11 @@ static inline void on_bound(uv_timer_t *t)
 /* Runs the loop for a while: for what must not happen. */
 static inline void linger(struct world *w, unsigned ms)
 {
-    uv_timer_start(&w->bound, on_bound, ms, 0);
+    uv_timer_start(&w->bound, on_bound, ms, 20);
     w->late = false;
     while (!w->late)
         uv_run(&w->loop, UV_RUN_ONCE);
+    uv_timer_stop(&w->bound);
 }
 
 static inline void on_flag(void *ctx)

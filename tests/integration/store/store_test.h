@@ -109,7 +109,7 @@ static inline bool loop_until(uv_loop_t *loop, const int *flag, int want, int ms
 
     uv_timer_init(loop, &g->timer);
     g->timer.data = g;
-    uv_timer_start(&g->timer, on_guard, (uint64_t)ms, 0);
+    uv_timer_start(&g->timer, on_guard, (uint64_t)ms, 20);
     while (*flag < want && !g->timed_out)
         uv_run(loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&g->timer, on_guard_closed);
