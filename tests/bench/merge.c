@@ -1,0 +1,315 @@
+/*
+ * Merging the gzipped profiles of one service, on one core and two, against inflating alone.
+ *
+ *   bench_merge DIR [--rounds 5]     the figures of one series
+ *   bench_merge DIR --whole          once from disk to a written pprof, for comparing with others:
+ *                                    prints CPU s, wall s, peak RSS KiB, samples
+ *
+ * "first pass" begins with empty tables; "again" adds the same profiles to tables that have seen
+ * them. Inputs are in memory. Each figure is the best of the rounds, whose kinds alternate, so that
+ * a noisy neighbour disturbs all alike.
+ */
+#include "bench.h"
+#include "formats/inflate.h"
+#include "formats/pprof.h"
+#include "profile/tree.h"
+
+#include <libdeflate.h>
+#include <pthread.h>
+#include <sys/resource.h>
+
+enum { INFLATED_MAX = 64 << 20, SERIES = 100 };
+
+/* One series' own tables over symbols that may be shared. */
+struct sink {
+    struct symbols *symbols; /* borrowed */
+    struct stacks *stacks;
+    struct profile profile;
+};
+
+struct source {
+    struct inflater *inflater;
+    struct pprof_reader *reader;
+    struct buf plain;
+    uint64_t samples;
+};
+
+static void sink_init(struct sink *s, struct symbols *symbols)
+{
+    s->symbols = symbols;
+    s->stacks = stacks_new();
+    profile_init(&s->profile, symbols, s->stacks);
+}
+
+static void sink_deinit(struct sink *s)
+{
+    profile_deinit(&s->profile);
+    stacks_free(s->stacks);
+}
+
+static void source_init(struct source *s)
+{
+    *s = (struct source){.inflater = inflater_new(), .reader = pprof_reader_new()};
+}
+
+static void source_deinit(struct source *s)
+{
+    inflater_free(s->inflater);
+    pprof_reader_free(s->reader);
+    buf_deinit(&s->plain);
+}
+
+static void merge_one(struct source *from, struct bytes gz, unsigned flags, struct sink *to)
+{
+    struct pprof_stats stats;
+    struct bytes plain;
+    struct failure f;
+
+    if (inflate(from->inflater, gz, INFLATED_MAX, &from->plain, &plain, &f) ||
+        pprof_read(from->reader, plain, &pprof_limits_default, flags, &to->profile, &stats, &f)) {
+        fprintf(stderr, "%s\n", f.message);
+        exit(1);
+    }
+    from->samples += stats.samples;
+}
+
+/* --- the phases: each returns CPU seconds -------------------------------------------------------
+ */
+
+static double inflate_floor(const struct series_files *files)
+{
+    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+    uint8_t *out = xmalloc(INFLATED_MAX);
+    double start = cpu_s();
+    size_t made;
+
+    for (size_t i = 0; i < files->n; i++)
+        CHECK(libdeflate_gzip_decompress(d, files->at[i].data, files->at[i].len, out, INFLATED_MAX,
+                                         &made) == LIBDEFLATE_SUCCESS);
+    start = cpu_s() - start;
+    free(out);
+    libdeflate_free_decompressor(d);
+    return start;
+}
+
+static double merge_range(const struct series_files *files, size_t begin, size_t end,
+                          struct source *from, struct sink *to)
+{
+    double start = cpu_s();
+
+    for (size_t i = begin; i < end; i++)
+        merge_one(from, files->at[i], 0, to);
+    return cpu_s() - start;
+}
+
+struct merged {
+    double first, again;
+    uint64_t samples;
+    uint32_t stacks, nodes, strings;
+};
+
+static struct merged merge_series(const struct series_files *files)
+{
+    struct symbols *symbols = symbols_new();
+    struct source from;
+    struct merged m;
+    struct sink to;
+
+    source_init(&from);
+    sink_init(&to, symbols);
+    m.first = merge_range(files, 0, files->n, &from, &to);
+    m.samples = from.samples;
+    profile_reset(&to.profile);
+    m.again = merge_range(files, 0, files->n, &from, &to);
+    m.stacks = stacks_count(to.stacks);
+    m.nodes = stacks_n_nodes(to.stacks);
+    m.strings = symbols_n_strings(symbols);
+    sink_deinit(&to);
+    source_deinit(&from);
+    symbols_free(symbols);
+    return m;
+}
+
+/* The same profiles as those of many series of one service: symbols are shared, stacks are not. */
+static double merge_many_series(const struct series_files *files)
+{
+    struct symbols *symbols = symbols_new();
+    struct sink to[SERIES];
+    struct source from;
+    double start;
+
+    source_init(&from);
+    start = cpu_s();
+    for (size_t i = 0; i < SERIES; i++)
+        sink_init(&to[i], symbols);
+    for (size_t i = 0; i < files->n; i++)
+        merge_one(&from, files->at[i], 0, &to[i % SERIES]);
+    start = cpu_s() - start;
+    for (size_t i = 0; i < SERIES; i++)
+        sink_deinit(&to[i]);
+    source_deinit(&from);
+    symbols_free(symbols);
+    return start;
+}
+
+/* --- two cores ----------------------------------------------------------------------------------
+ */
+
+struct half {
+    const struct series_files *files;
+    size_t begin, end;
+    struct symbols *symbols;
+    struct sink to;
+    double cpu;
+};
+
+static void *merge_half(void *arg)
+{
+    struct half *h = arg;
+    struct source from;
+
+    source_init(&from);
+    h->symbols = symbols_new();
+    sink_init(&h->to, h->symbols);
+    h->cpu = merge_range(h->files, h->begin, h->end, &from, &h->to);
+    source_deinit(&from);
+    return NULL;
+}
+
+static void tree_of(struct tree *out, const struct sink *s)
+{
+    uint32_t n = stacks_count(s->stacks);
+    int64_t *values = xcalloc(n, sizeof *values);
+
+    profile_by_stack(&s->profile, 0, values);
+    tree_of_stacks(out, s->stacks, s->symbols, values, n);
+    free(values);
+}
+
+/* One tree of both halves. */
+static void join_halves(struct half *h)
+{
+    uint32_t *map = xcalloc(symbols_n_frames(h[1].symbols), sizeof *map);
+    struct tree part[2] = {{0}, {0}}, whole = {0};
+
+    tree_of(&part[0], &h[0].to);
+    tree_of(&part[1], &h[1].to);
+    symbols_merge(h[0].symbols, h[1].symbols, 0, map);
+    tree_remap(&part[1], map);
+    tree_zip(&whole, 1, (const struct tree *[]){&part[0], &part[1]}, NULL, 2, h[0].symbols);
+    for (int i = 0; i < 2; i++) {
+        tree_deinit(&part[i]);
+        sink_deinit(&h[i].to);
+        symbols_free(h[i].symbols);
+    }
+    tree_deinit(&whole);
+    free(map);
+}
+
+/* The time that two free cores take: the slower half and what joins them. */
+static double merge_on_two(const struct series_files *files)
+{
+    struct half h[2] = {{.files = files, .end = files->n / 2},
+                        {.files = files, .begin = files->n / 2, .end = files->n}};
+    pthread_t threads[2];
+    double join;
+
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, merge_half, &h[i]) == 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    join = cpu_s();
+    join_halves(h);
+    join = cpu_s() - join;
+    return (h[0].cpu > h[1].cpu ? h[0].cpu : h[1].cpu) + join;
+}
+
+/* --- output -------------------------------------------------------------------------------------
+ */
+
+struct best {
+    double floor, first, again, many, two;
+};
+
+static void keep_less(double *best, double value)
+{
+    if (*best == 0 || value < *best)
+        *best = value;
+}
+
+static void print_figures(const char *dir, const struct series_files *files, const struct best *b,
+                          const struct merged *m)
+{
+    double n = (double)files->n, mb = (double)files->bytes / 1e6;
+
+    printf("merge %s: %zu profiles, %.1f MB of gzip, %llu samples, %u stacks, %u nodes\n", dir,
+           files->n, mb, (unsigned long long)m->samples, m->stacks, m->nodes);
+    printf("  %-24s %8s %12s %8s %10s\n", "", "CPU s", "us/profile", "MB gz/s", "ns/sample");
+    for (int i = 0; i < 5; i++) {
+        static const char *const name[] = {"inflate alone", "first pass", "again",
+                                           "first pass, 100 series", "first pass, two cores"};
+        const double s[] = {b->floor, b->first, b->again, b->many, b->two};
+
+        printf("  %-24s %8.3f %12.1f %8.1f %10.0f\n", name[i], s[i], s[i] / n * 1e6, mb / s[i],
+               s[i] / (double)m->samples * 1e9);
+    }
+    print_ratio("first pass / inflate alone", b->first / b->floor,
+                "target 1.8 jvm, 2.0 go and heap, 2.6 jvm-novel");
+    print_ratio("again / inflate alone", b->again / b->floor, "");
+    print_ratio("100 series / one", b->many / b->first, "target 1.3");
+    print_ratio("one core / two cores", b->first / b->two, "target 1.9");
+}
+
+static void run(const char *dir, int rounds)
+{
+    struct series_files files = find_series(dir);
+    struct best b = {0};
+    struct merged m = {0};
+
+    load_series(&files);
+    for (int i = 0; i < rounds; i++) {
+        keep_less(&b.floor, inflate_floor(&files));
+        m = merge_series(&files);
+        keep_less(&b.first, m.first);
+        keep_less(&b.again, m.again);
+        keep_less(&b.many, merge_many_series(&files));
+        keep_less(&b.two, merge_on_two(&files));
+    }
+    print_figures(dir, &files, &b, &m);
+}
+
+/* As google/pprof's Merge has it: all labels are identity, and the result is written. */
+static void run_whole(const char *dir)
+{
+    struct series_files files = find_series(dir);
+    double wall = clock_s(CLOCK_MONOTONIC);
+    struct symbols *symbols = symbols_new();
+    struct buf file = {0}, raw = {0}, gz = {0};
+    struct source from;
+    struct rusage u;
+    struct sink to;
+
+    source_init(&from);
+    sink_init(&to, symbols);
+    for (size_t i = 0; i < files.n; i++) {
+        read_file(files.path[i], &file);
+        merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to);
+    }
+    pprof_write(&to.profile, &raw);
+    gzip(buf_bytes(&raw), 6, &gz);
+    getrusage(RUSAGE_SELF, &u);
+    printf("%.3f %.3f %ld %u\n", clock_s(CLOCK_PROCESS_CPUTIME_ID), clock_s(CLOCK_MONOTONIC) - wall,
+           u.ru_maxrss, to.profile.n_rows);
+}
+
+int main(int argc, char **argv)
+{
+    xalloc_tune(0);
+    if (argc == 3 && strcmp(argv[2], "--whole") == 0)
+        run_whole(argv[1]);
+    else if (argc == 2 || (argc == 4 && strcmp(argv[2], "--rounds") == 0))
+        run(argv[1], argc == 4 ? atoi(argv[3]) : 5);
+    else
+        return fprintf(stderr, "usage: bench_merge DIR [--rounds N | --whole]\n"), 2;
+    return 0;
+}
