@@ -80,8 +80,13 @@ static int read_part(struct form *form, const struct part *p, struct failure *f)
                     "the form has a previous profile to be subtracted");
     if (is(p, "sample_type_config") && p->body.len)
         return read_config(form, p->body, f);
-    if (is(p, "profile") || (is(p, "jfr") && !form->profile.data))
-        form->profile = p->body;
+    if (!is(p, "profile") && !is(p, "jfr"))
+        return 0;
+    /* To take one and say 200 would lose the other. */
+    if (form->profile.data)
+        return fail(f, 400, "bad_multipart", "push each profile in a request of its own",
+                    "the form has more than one profile");
+    form->profile = p->body;
     return 0;
 }
 

@@ -53,6 +53,11 @@ int interval_of(const struct interval_rules *r, int64_t time_ns, int64_t duratio
                     (long long)duration_ns);
     put_time(a, start);
     put_time(b, end);
+    /* The record's rule (wire/record.h), met here: what it refuses would be lost behind a 200. */
+    if (start < 0)
+        return fail(f, 400, "bad_time", NULL,
+                    "the profile begins at %s, before 1970; its duration is %lld ns", a,
+                    (long long)duration_ns);
     if (end < start)
         return fail(f, 400, "bad_time", NULL, "the profile ends (%s) before it begins (%s)", b, a);
     if (is_future(r, end))

@@ -84,6 +84,16 @@ static void what_is_no_object_is_refused(void **state)
     assert_int_equal(read_form("{\"a\":1,\"b\":[],\"c\":null}", "other"), 0);
 }
 
+/* Taking one of them would lose the other behind a 200. */
+static void a_form_with_two_profiles_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(read_form("{}", "profile"), FAILURE);
+    assert_string_equal(failure.code, "bad_multipart");
+    assert_int_equal(read_form("{}", "jfr"), FAILURE);
+    assert_int_equal(failure.status, 400);
+}
+
 static void a_form_without_a_profile_is_refused(void **state)
 {
     (void)state;
@@ -103,6 +113,7 @@ int main(void)
         cmocka_unit_test(an_empty_configuration_is_none),
         cmocka_unit_test(what_would_have_to_be_subtracted_is_refused),
         cmocka_unit_test(what_is_no_object_is_refused),
+        cmocka_unit_test(a_form_with_two_profiles_is_refused),
         cmocka_unit_test(a_form_without_a_profile_is_refused),
     };
 

@@ -81,8 +81,25 @@ static void ends_before_starts_and_impossible_durations_are_refused(void **state
     r.from = r.until = none;
     assert_int_equal(interval_of(&r, NOW, INT64_MAX, &start, &end, &failure), FAILURE);
     assert_int_equal(failure.status, 400);
-    /* Arrival minus a very long duration is long ago, but it is a time. */
-    assert_int_equal(interval_of(&r, 0, INT64_MAX, &start, &end, &failure), 0);
+}
+
+/* A record may not begin before 1970: acknowledged, it would be thrown away behind the log. */
+static void a_duration_that_reaches_before_1970_is_refused(void **state)
+{
+    struct interval_rules r = {none, none, NOW, 600000};
+    int64_t start, end;
+
+    (void)state;
+    assert_int_equal(interval_of(&r, 0, NOW, &start, &end, &failure), 0);
+    assert_int_equal(start, 0);
+    assert_int_equal(interval_of(&r, 0, NOW + 1, &start, &end, &failure), FAILURE);
+    assert_int_equal(failure.status, 400);
+    assert_string_equal(failure.code, "bad_time");
+    r.until = at(now_s() - 10);
+    assert_int_equal(interval_of(&r, 0, INT64_MAX, &start, &end, &failure), FAILURE);
+    r.until = at(5);
+    assert_int_equal(interval_of(&r, 0, 6 * S, &start, &end, &failure), FAILURE);
+    assert_non_null(strstr(failure.message, "before 1970; its duration is 6000000000 ns"));
 }
 
 int main(void)
@@ -92,6 +109,7 @@ int main(void)
         cmocka_unit_test(then_the_profile_s_own_time_then_its_arrival),
         cmocka_unit_test(the_limit_on_the_future_is_named),
         cmocka_unit_test(ends_before_starts_and_impossible_durations_are_refused),
+        cmocka_unit_test(a_duration_that_reaches_before_1970_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
