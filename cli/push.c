@@ -4,15 +4,19 @@
  * others back.
  */
 #include "base/backoff.h"
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/files.h"
 
 #include <getopt.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TAGS_GIVEN_MAX = 64, TRIES_MAX = 8, RETRY_AFTER_MAX_S = 60 };
+#define OLD_NS (24 * INT64_C(3600) * NS_PER_S)
 
 static const char help[] =
     "Usage: hearth push FILE… --service NAME [OPTION]…\n"
@@ -71,7 +75,26 @@ static void wait_before_retry(const struct client_reply *r, struct backoff *b)
         sleep((unsigned)(s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S));
 }
 
-static int push_body(const struct push *p, struct client *c, struct bytes body, struct failure *f)
+/* The collector takes what the aggregator may find too old: its default for late_max is a day. */
+static void warn_if_old(const char *path, const struct client_reply *r)
+{
+    json_t *j = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
+    int64_t end_ns = json_integer_value(json_object_get(j, "until"));
+    time_t s = (time_t)(end_ns / NS_PER_S);
+    char when[32];
+
+    json_decref(j);
+    if (end_ns <= 0 || clock_wall_ns() - end_ns < OLD_NS)
+        return;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M", gmtime(&s));
+    fprintf(stderr,
+            "hearth push: %s: it was recorded at %s UTC; what is older than late_max (default 24h) "
+            "is not counted. --until now gives it today's time\n",
+            path, when);
+}
+
+static int push_body(const struct push *p, struct client *c, struct bytes body, const char *path,
+                     struct failure *f)
 {
     struct backoff backoff = {.min_ms = 200, .max_ms = 5000};
     struct client_reply reply = {0};
@@ -89,6 +112,8 @@ static int push_body(const struct push *p, struct client *c, struct bytes body, 
     }
     if (e == 0 && reply.status != 200)
         e = client_refused(&reply, f);
+    else if (e == 0)
+        warn_if_old(path, &reply);
     client_reply_deinit(&reply);
     buf_deinit(&url);
     return e;
@@ -101,7 +126,7 @@ static int push_file(const struct push *p, struct client *c, const char *path)
     int e = file_read(path, &body, &f);
 
     if (e == 0)
-        e = push_body(p, c, buf_bytes(&body), &f);
+        e = push_body(p, c, buf_bytes(&body), path, &f);
     buf_deinit(&body);
     if (e == 0) {
         if (!p->quiet)
@@ -112,7 +137,8 @@ static int push_file(const struct push *p, struct client *c, const char *path)
     return complain("push", &with_path);
 }
 
-static int set_one(struct push *p, int arg, const char *value)
+/* text: the argument it came from. */
+static int set_one(struct push *p, int arg, const char *value, const char *text)
 {
     switch (arg) {
     case 'h':
@@ -141,7 +167,7 @@ static int set_one(struct push *p, int arg, const char *value)
         p->tags[p->n_tags++] = value;
         return -1;
     default:
-        return wrong_usage("push", "an option that is not known, or without its value");
+        return wrong_usage("push", "%s: an option that is not known, or without its value", text);
     }
 }
 
@@ -159,7 +185,7 @@ int verb_push(int argc, char **argv)
     opterr = 0;
     optind = 0; /* begin anew: GNU */
     while (status < 0 && (arg = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
-        status = set_one(&p, arg, optarg);
+        status = set_one(&p, arg, optarg, argv[optind - 1]);
     if (status >= 0)
         return status;
     if (optind == argc)

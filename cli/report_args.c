@@ -138,7 +138,8 @@ static int set_side(struct report *r, int arg, const char *value)
     return -1;
 }
 
-static int set_one(struct report *r, int arg, const char *value)
+/* text: the argument it came from. */
+static int set_one(struct report *r, int arg, const char *value, const char *text)
 {
     int64_t limit;
 
@@ -157,7 +158,7 @@ static int set_one(struct report *r, int arg, const char *value)
         return -1;
     case ARG_LIMIT:
         if (option_parse_int(value, 1, INT32_MAX, &limit) != 0)
-            return wrong_usage(r->verb, "--limit %s is not a number", value);
+            return wrong_usage(r->verb, "--limit %s is not a number from 1 up", value);
         r->limit = (uint32_t)limit;
         return -1;
     case ARG_SORT:
@@ -167,7 +168,7 @@ static int set_one(struct report *r, int arg, const char *value)
         return -1;
     case '?':
     case ':':
-        return wrong_usage(r->verb, "an option that is not known, or without its value");
+        return wrong_usage(r->verb, "%s: an option that is not known, or without its value", text);
     default:
         return set_side(r, arg, value);
     }
@@ -178,7 +179,7 @@ static int check(const struct report *r)
     if (r->n_files > 0 && r->server)
         return wrong_usage(r->verb, "files or --server, not both");
     if (r->n_sides == 2 && r->n_files != 0 && r->n_files != 2)
-        return wrong_usage(r->verb, "two files are compared, %zu were given", r->n_files);
+        return wrong_usage(r->verb, "two files are compared; given: %zu", r->n_files);
     for (uint32_t s = 0; s < r->n_sides && r->n_files == 0; s++)
         if (!r->sides[s].service)
             return wrong_usage(r->verb, "give files, or --service to ask a server");
@@ -192,7 +193,7 @@ int report_args(struct report *r, int argc, char **argv)
     opterr = 0;
     optind = 0; /* begin anew: GNU */
     while (status < 0 && (arg = getopt_long(argc, argv, ":ho:", long_options, NULL)) != -1)
-        status = set_one(r, arg, optarg);
+        status = set_one(r, arg, optarg, argv[optind - 1]);
     if (status >= 0)
         return status;
     r->files = argv + optind;

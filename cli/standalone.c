@@ -9,6 +9,7 @@
  * happens instead (kill -9), the log has what was acknowledged.
  */
 #include "aggregator/aggregator.h"
+#include "aggregator/metrics.h"
 #include "base/clock.h"
 #include "base/logger.h"
 #include "base/xalloc.h"
@@ -370,6 +371,8 @@ int verb_standalone(int argc, char **argv)
     static struct standalone s;
     int status;
 
+    collector_metrics_register();
+    aggregator_metrics_register();
     query_metrics_register();
     s.options = options_new();
     options_bind(s.options, standalone_option_rows, &s.o, "Standalone");

@@ -32,13 +32,18 @@ static struct decode_limits limits_of(const struct collector_options *o)
     return l;
 }
 
+void collector_metrics_register(void)
+{
+    metrics_register(collector_metrics, M_COLLECTOR_N);
+}
+
 struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struct log_producer *log,
                                 const struct collector_options *o)
 {
     struct collector *c = xcalloc(1, sizeof *c);
     struct decode_limits limits = limits_of(o);
 
-    metrics_register(collector_metrics, M_COLLECTOR_N);
+    collector_metrics_register();
     c->options = o;
     c->log = log;
     c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, upload_on_decoded, c);

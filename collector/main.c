@@ -158,6 +158,7 @@ int main(int argc, char **argv)
     int status;
 
     xalloc_tune(1);
+    collector_metrics_register();
     bind_options(&p, o);
     if (daemon_options_load(o, &p.daemon_options, PROGRAM, &argc, argv, &status)) {
         options_free(o);

@@ -441,3 +441,16 @@ int options_load_args(struct options *o, int *argc, char **argv)
     *argc = n_positional;
     return errors;
 }
+
+int options_refuse_words(struct options *o, int argc, char **argv)
+{
+    struct buf quoted = {0};
+
+    for (int i = 1; i < argc; i++) {
+        buf_reset(&quoted);
+        option_quote(&quoted, bytes_str(argv[i]));
+        options_fail(o, buf_cstr(&quoted), "is no option: options begin with --");
+    }
+    buf_deinit(&quoted);
+    return argc - 1;
+}

@@ -79,6 +79,9 @@ void options_foreign_env(struct options *o, const char *const *names);
  * is an error; "--" ends the flags; "-" is positional.
  * Positional arguments are moved to the front of argv; *argc becomes their number + 1 (argv[0]). */
 int options_load_args(struct options *o, int *argc, char **argv);
+/* For programs without positional arguments: each that is left is an error, for it is a slip, such as
+ * a directory without --data-dir. Returns their number. */
+int options_refuse_words(struct options *o, int argc, char **argv);
 
 /* Sets one by name from text, as a flag would; source is for the message. */
 int options_set(struct options *o, const char *name, const char *value, const char *source);

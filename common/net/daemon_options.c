@@ -141,6 +141,7 @@ int daemon_options_load(struct options *o, struct daemon_options *d, const char 
     if (answer(request, o, program))
         return 1;
     options_load_args(o, argc, argv);
+    options_refuse_words(o, *argc, argv);
     options_load_env(o, environ);
     if (d->config)
         options_load_file(o, d->config);

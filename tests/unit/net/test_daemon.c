@@ -340,6 +340,15 @@ static void write_config(char *path, const char *text)
     close(fd);
 }
 
+static void a_word_that_is_no_option_is_refused(void **state)
+{
+    struct process *p = *state;
+
+    START(p, NULL, (char *)"--guests", (char *)"3", (char *)"somewhere");
+    assert_int_equal(finish(p), 1);
+    assert_string_equal(p->err_text, "tiny: 'somewhere': is no option: options begin with --\n");
+}
+
 static void check_config_lists_every_error_of_every_source(void **state)
 {
     char path[] = "/tmp/hearth-daemon-XXXXXX", expected[200];
@@ -443,6 +452,7 @@ int main(void)
         TEST(readyz_says_why_not),
         TEST(an_address_that_is_none_fails_the_start_cleanly),
         TEST(help_version_options_and_metrics_are_printed),
+        TEST(a_word_that_is_no_option_is_refused),
         TEST(check_config_lists_every_error_of_every_source),
         TEST(check_config_of_a_good_one_says_ok),
         TEST(the_file_may_be_named_by_the_environment),
