@@ -10,8 +10,9 @@
  *
  * llhttp sees header blocks only: a body has its length, or our own strict reading of the chunked
  * coding (http_chunked.h). What llhttp refuses by itself: Content-Length beside Transfer-Encoding,
- * two lengths, a length that overflows, a space before the colon. What else this file refuses: HTTP
- * versions but 1.0 and 1.1, a missing or second Host, any transfer coding but `chunked`.
+ * two lengths, a length that overflows. What else this file refuses: a space in or behind a header's
+ * name (llhttp knows it for the headers of framing only), HTTP versions but 1.0 and 1.1, a missing or
+ * second Host, any transfer coding but `chunked`.
  */
 #include "net/http_int.h"
 
@@ -176,11 +177,21 @@ static bool value_is(struct bytes v, const char *word)
     return v.len == strlen(word) && strncasecmp((const char *)v.data, word, v.len) == 0;
 }
 
+static bool has_spaced_name(const struct http_request *r)
+{
+    for (size_t i = 0; i < r->n_headers; i++)
+        if (memchr(r->headers[i].name.data, ' ', r->headers[i].name.len))
+            return true;
+    return false;
+}
+
 static int check_head(struct http_request *r)
 {
     size_t hosts = count_header(r, "host"), codings = count_header(r, "transfer-encoding");
     struct bytes expect = http_header(r, "expect");
 
+    if (has_spaced_name(r))
+        return bad(r, 400, "bad_request", "a header's name has a space in it or behind it");
     if (r->parser.http_major != 1)
         return bad(r, 505, "http_version", "only HTTP/1.1 and HTTP/1.0 are spoken here");
     if (hosts > 1 || (hosts == 0 && !r->http10))
