@@ -10,9 +10,9 @@
  *
  * llhttp sees header blocks only: a body has its length, or our own strict reading of the chunked
  * coding (http_chunked.h). What llhttp refuses by itself: Content-Length beside Transfer-Encoding,
- * two lengths, a length that overflows. What else this file refuses: a space in or behind a header's
- * name (llhttp knows it for the headers of framing only), HTTP versions but 1.0 and 1.1, a missing or
- * second Host, any transfer coding but `chunked`.
+ * two lengths, a length that overflows. What else this file refuses: a space in or behind the name
+ * of a header (llhttp sees to the headers of framing only), HTTP versions but 1.0 and 1.1, a
+ * missing or second Host, any transfer coding but `chunked`.
  */
 #include "net/http_int.h"
 
