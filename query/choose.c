@@ -93,14 +93,16 @@ static void list_types(const struct types *types, struct buf *out)
 static int no_type(const struct types *types, const struct request_side *side, int status,
                    const char *code, const char *what, struct failure *f)
 {
-    struct buf list = {0};
+    struct buf list = {0}, asked = {0};
 
     list_types(types, &list);
-    fail(f, status, code, NULL, "type \"%.*s\" of service \"%.*s\": %s; %s", (int)side->type.len,
-         side->type.len ? (const char *)side->type.data : "", (int)side->service.len,
-         (const char *)side->service.data, what, buf_cstr(&list));
+    if (side->type.len)
+        buf_printf(&asked, "type \"%.*s\" of ", (int)side->type.len, (const char *)side->type.data);
+    fail(f, status, code, NULL, "%sservice \"%.*s\": %s; %s", buf_cstr(&asked),
+         (int)side->service.len, (const char *)side->service.data, what, buf_cstr(&list));
     snprintf(f->hint, sizeof f->hint, "GET /api/v1/types lists them; name one with type=");
     buf_deinit(&list);
+    buf_deinit(&asked);
     return FAILURE;
 }
 
@@ -141,6 +143,8 @@ static int choose_type(struct request_side *side, const struct types *types, str
     bool several = asked.len == 0;
     const struct bytes *found = asked.len ? asked_type(types, asked, &several) : usual_type(types);
 
+    if (!found && asked.len == 0)
+        return no_type(types, side, 400, "type_ambiguous", "say which type", f);
     if (!found && several)
         return no_type(types, side, 400, "type_ambiguous", "it has to be given in full", f);
     if (!found)
