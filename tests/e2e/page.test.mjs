@@ -294,6 +294,17 @@ test('the tree can be walked by keyboard', async () => {
     await page.waitForFunction(() => location.search.includes('zoom='));
 });
 
+test('a narrow window has the table above the graph, and nothing to scroll sideways', async () => {
+    const narrow = await newPage({ viewport: { width: 420, height: 860 } });
+    for (const path of ['/?service=shop', versionsUrl]) {
+        await open(path, narrow);
+        assert.equal(await narrow.evaluate(() => document.documentElement.scrollWidth), 420);
+        const table = await narrow.locator('.table-scroll').boundingBox();
+        assert.ok(table.y + table.height <= (await canvasBox(narrow)).y);
+    }
+    await narrow.context().close();
+});
+
 test('dark and light follow the system, and a dense screen gets its pixels', async () => {
     const dense = await newPage({ colorScheme: 'dark', deviceScaleFactor: 2 });
     await open('/?service=shop', dense);
