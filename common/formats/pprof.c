@@ -208,26 +208,32 @@ static int malformed(struct pprof_reader *r, const char *what)
     return fail(r->f, 400, "malformed", NULL, "not a valid pprof profile: %s", what);
 }
 
-static int check_limit(struct pprof_reader *r, const char *what, uint64_t n, uint32_t max,
+static int above_limit(struct pprof_reader *r, const char *what, uint64_t n, uint32_t max,
                        const char *setting)
 {
     char hint[64];
 
-    if (n <= max)
-        return 0;
     snprintf(hint, sizeof hint, "the limit is %s", setting);
     return fail(r->f, 400, "limit_exceeded", hint,
                 "the profile has %s: %llu, at most %u are allowed", what, (unsigned long long)n,
                 max);
 }
 
+/* Asked for every sample and line, so the answer nearly always given is inline. */
+static inline int check_limit(struct pprof_reader *r, const char *what, uint64_t n, uint32_t max,
+                              const char *setting)
+{
+    return n <= max ? 0 : above_limit(r, what, n, max, setting);
+}
+
 /* --- pass one -----------------------------------------------------------------------------------
  */
 
-static void note(struct messages *m, struct bytes message, uint32_t max)
+static inline void note(struct messages *m, struct bytes message, uint32_t max)
 {
     if (m->n < max) {
-        XGROW(m->at, m->cap, (size_t)m->n + 1);
+        if (m->n == m->cap)
+            XGROW(m->at, m->cap, (size_t)m->n + 1);
         m->at[m->n] = message;
     }
     m->n++;
@@ -491,7 +497,8 @@ static int read_functions(struct pprof_reader *r)
 
 static void push_frame(struct pprof_reader *r, const struct frame *frame)
 {
-    XGROW(r->frame, r->frame_cap, r->n_frame + 1);
+    if (r->n_frame == r->frame_cap)
+        XGROW(r->frame, r->frame_cap, r->n_frame + 1);
     r->frame[r->n_frame++] = symbols_frame(r->into->symbols, frame);
 }
 
@@ -630,49 +637,66 @@ static int no_location(struct pprof_reader *r, uint64_t id)
         (unsigned long long)id);
 }
 
-/* Frames above the limit are counted, not stored; r->stack has room for those below it. */
-static inline int add_location(struct pprof_reader *r, uint64_t id)
+/*
+ * Appends the frames of locations, packed as they stand on the wire. This is the innermost loop of
+ * reading, so what it uses stands in locals, which the stores to the stack cannot alias. Frames
+ * above the limit are counted, not stored; r->stack has room for those below it.
+ */
+static int add_locations(struct pprof_reader *r, struct bytes packed)
 {
-    uint32_t i = id_map_find(&r->location_ids, id);
-    const uint32_t *frame;
-    uint32_t n;
+    const struct id_map ids = r->location_ids;
+    const struct run *location = r->location;
+    size_t n = r->n_stack, max = r->limits->depth_max;
+    struct cursor c = cursor_of(packed);
+    uint32_t *stack = r->stack;
+    uint64_t id;
 
-    if (i == NONE)
-        return no_location(r, id);
-    frame = r->frame + r->location[i].begin;
-    n = r->location[i].n;
-    if (r->n_stack + n <= r->limits->depth_max)
-        for (uint32_t k = 0; k < n; k++)
-            r->stack[r->n_stack + k] = frame[k];
-    r->n_stack += n;
+    while (c.at < c.end) {
+        uint32_t i = NONE;
+
+        if (!pb_varint(&c, &id))
+            return malformed(r, "a sample");
+        if ((i = id_map_find(&ids, id)) == NONE)
+            return no_location(r, id);
+        if (n + location[i].n <= max)
+            for (uint32_t k = 0; k < location[i].n; k++)
+                stack[n + k] = r->frame[location[i].begin + k];
+        n += location[i].n;
+    }
+    r->n_stack = n;
     return 0;
 }
 
-static inline int add_value(struct pprof_reader *r, uint64_t value)
+static inline void add_value(struct pprof_reader *r, uint64_t value)
 {
     if (r->n_values < r->n_types)
         r->value[r->n_values] = (int64_t)value;
     r->n_values++;
+}
+
+static int add_values(struct pprof_reader *r, struct bytes packed)
+{
+    struct cursor c = cursor_of(packed);
+    uint64_t v;
+
+    while (c.at < c.end) {
+        if (!pb_varint(&c, &v))
+            return malformed(r, "a sample");
+        add_value(r, v);
+    }
     return 0;
 }
 
-/* A repeated scalar: one of its values, or many packed. `add` is known when this is inlined. */
-static inline __attribute__((always_inline)) int add_scalars(
-    struct pprof_reader *r, const struct pb_field *f, int (*add)(struct pprof_reader *, uint64_t))
+/* Repeated numbers that are not packed come one by one. */
+static int add_scalar(struct pprof_reader *r, const struct pb_field *f)
 {
-    struct cursor c;
-    uint64_t v;
+    uint8_t packed[10];
 
-    if (f->type == PB_VARINT)
-        return add(r, f->value);
-    if (f->type != PB_LEN)
+    if (f->type != PB_VARINT)
         return malformed(r, "a sample");
-    for (c = cursor_of(f->data); c.at < c.end;) {
-        if (!pb_varint(&c, &v))
-            return malformed(r, "a sample");
-        if (add(r, v))
-            return FAILURE;
-    }
+    if (f->number == 1)
+        return add_locations(r, bytes_of(packed, (size_t)(varint_put(packed, f->value) - packed)));
+    add_value(r, f->value);
     return 0;
 }
 
@@ -752,10 +776,12 @@ static int read_sample(struct pprof_reader *r, struct bytes message)
     r->n_stack = r->n_labels = 0;
     r->n_values = 0;
     while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        if (f.number == 1)
-            e = add_scalars(r, &f, add_location);
+        if (f.number <= 2 && f.type != PB_LEN)
+            e = add_scalar(r, &f);
+        else if (f.number == 1)
+            e = add_locations(r, f.data);
         else if (f.number == 2)
-            e = add_scalars(r, &f, add_value);
+            e = add_values(r, f.data);
         else if (f.number == 3)
             e = f.type == PB_LEN ? add_label(r, f.data) : malformed(r, "a sample");
         if (e)
@@ -795,7 +821,8 @@ static int journal_sample(struct pprof_reader *r)
 
     r->row_stack[row] = stacks_intern(stacks, r->stack, r->n_stack);
     r->row_labels[row] = profile_labels(r->into, r->label, r->n_labels);
-    memcpy(r->row_values + (size_t)row * r->n_types, r->value, r->n_types * sizeof *r->value);
+    for (uint32_t t = 0; t < r->n_types; t++)
+        r->row_values[(size_t)row * r->n_types + t] = r->value[t];
     return check_limit(r, "too many different stacks, in nodes",
                        stacks_n_nodes(stacks) - r->nodes_before, r->limits->nodes_max, "nodes_max");
 }

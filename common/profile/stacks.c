@@ -26,6 +26,7 @@ enum { DEPTH_UNKNOWN = UINT32_MAX }; /* made by stacks_at: not yet in the table 
 struct stack {
     uint64_t hash;
     uint32_t leaf, depth;
+    uint32_t leaf_frame; /* node[leaf].frame, beside the rest of what a hit must agree in */
 };
 
 struct stacks {
@@ -114,7 +115,8 @@ uint32_t stacks_at(struct stacks *st, uint32_t node)
     CHECK(node < st->n_nodes);
     if (st->stack_of[node] == STACK_NONE) {
         XGROW(st->stack, st->stack_cap, (size_t)st->n_stacks + 1);
-        st->stack[st->n_stacks] = (struct stack){.leaf = node, .depth = DEPTH_UNKNOWN};
+        st->stack[st->n_stacks] = (struct stack){
+            .leaf = node, .depth = DEPTH_UNKNOWN, .leaf_frame = st->node[node].frame};
         st->stack_of[node] = st->n_stacks++;
     }
     return st->stack_of[node];
@@ -144,7 +146,7 @@ uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n)
     for (struct probe p = table_probe(&st->by_hash, hash); table_next(&st->by_hash, &p);) {
         const struct stack *s = &st->stack[p.id];
 
-        if (s->hash == hash && s->depth == n && st->node[s->leaf].frame == frames[0])
+        if (s->hash == hash && s->depth == n && s->leaf_frame == frames[0])
             return p.id;
     }
     return walk(st, frames, n, hash);

@@ -1,0 +1,243 @@
+/*
+ * Stored trees: rolling 60 minutes up into an hour, the difference of two big ones, bytes a node.
+ *
+ *   bench_trees DIR [--nodes 200000]
+ *
+ * Minutes are six consecutive profiles each, encoded as the store has them. The difference is of
+ * two trees of that many nodes, each a random nine tenths of the series' stacks and of copies of
+ * them under other roots. "Other generation": the second tree's symbols are of a table of their
+ * own, and mapping them is in the figure.
+ */
+#include "bench.h"
+#include "formats/inflate.h"
+#include "formats/pprof.h"
+#include "wire/aggregate.h"
+
+enum { MINUTES = 60, PER_MINUTE = 6, ROUNDS = 11, SHOWN = 16384, INFLATED_MAX = 64 << 20 };
+enum { LEVEL_MINUTE = 1, LEVEL_HOUR = 9, DEPTH_MAX = 4096 };
+
+/* A generation of symbols, and what was stored under it. */
+struct generation {
+    struct symbols *symbols;
+    struct buf blob[MINUTES];
+};
+
+static struct inflater *inflater;
+static struct pprof_reader *reader;
+static struct zcodec *codec;
+
+static void read_into(struct profile *p, struct bytes gz)
+{
+    static struct buf plain;
+    struct bytes raw;
+    struct failure f;
+
+    if (inflate(inflater, gz, INFLATED_MAX, &plain, &raw, &f) ||
+        pprof_read(reader, raw, &pprof_limits_default, 0, p, NULL, &f)) {
+        fprintf(stderr, "%s\n", f.message);
+        exit(1);
+    }
+}
+
+static void tree_of_profile(struct tree *out, const struct profile *p)
+{
+    uint32_t n = stacks_count(p->stacks);
+    int64_t *values = xcalloc(n, sizeof *values);
+
+    profile_by_stack(p, 0, values);
+    tree_of_stacks(out, p->stacks, p->symbols, values, n);
+    free(values);
+}
+
+static void store_minute(struct generation *g, const struct series_files *files, size_t minute)
+{
+    struct stacks *stacks = stacks_new();
+    struct aggregate a = {0};
+    struct profile p;
+
+    profile_init(&p, g->symbols, stacks);
+    for (size_t i = 0; i < PER_MINUTE; i++)
+        read_into(&p, files->at[(minute * PER_MINUTE + i) % files->n]);
+    tree_of_profile(&a.tree, &p);
+    aggregate_encode(codec, &a, LEVEL_MINUTE, &g->blob[minute]);
+    aggregate_deinit(&a);
+    profile_deinit(&p);
+    stacks_free(stacks);
+}
+
+static void decode_tree(struct aggregate *a, struct bytes blob, const struct symbols *symbols)
+{
+    CHECK(aggregate_decode(codec, a, blob, symbols_n_frames(symbols)) == 0);
+}
+
+/* Minutes of g[0] and g[1] by turns (they may be one) into an hour of g[0]; CPU seconds. */
+static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t *ret_nodes)
+{
+    static struct aggregate minute[MINUTES];
+    const struct tree *in[MINUTES];
+    double start = cpu_s();
+    uint32_t *map = NULL;
+
+    if (g[1] != g[0]) {
+        map = xcalloc(symbols_n_frames(g[1]->symbols), sizeof *map);
+        symbols_merge(g[0]->symbols, g[1]->symbols, 0, map);
+    }
+    *ret_nodes = 0;
+    for (size_t i = 0; i < MINUTES; i++) {
+        decode_tree(&minute[i], buf_bytes(&g[i & 1]->blob[i]), g[i & 1]->symbols);
+        if ((i & 1) && map)
+            tree_remap(&minute[i].tree, map);
+        in[i] = &minute[i].tree;
+        *ret_nodes += in[i]->n;
+    }
+    tree_zip(hour, 1, in, NULL, MINUTES, g[0]->symbols);
+    free(map);
+    return cpu_s() - start;
+}
+
+static void bench_roll_up(const struct series_files *files)
+{
+    struct generation g[2] = {{symbols_new()}, {symbols_new()}};
+    double same[ROUNDS], other[ROUNDS];
+    struct aggregate hour = {0};
+    struct buf blob = {0};
+    uint64_t nodes, bytes = 0;
+
+    for (size_t i = 0; i < MINUTES; i++) {
+        store_minute(&g[0], files, i);
+        store_minute(&g[1], files, i);
+        bytes += g[0].blob[i].len;
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        same[i] = roll_up((struct generation *[]){&g[0], &g[0]}, &hour.tree, &nodes);
+        other[i] = roll_up((struct generation *[]){&g[0], &g[1]}, &hour.tree, &nodes);
+    }
+    aggregate_encode(codec, &hour, LEVEL_HOUR, &blob);
+    printf("  roll-up of %d minutes, %llu nodes, into %u\n", MINUTES, (unsigned long long)nodes,
+           hour.tree.n);
+    printf("  %-44s %8.1f ns/node  target 12\n", "one generation",
+           median(same, ROUNDS) / (double)nodes * 1e9);
+    printf("  %-44s %8.1f ns/node  target 18\n", "two generations",
+           median(other, ROUNDS) / (double)nodes * 1e9);
+    printf("  %-44s %8.2f B/node   target 1.8\n", "a minute's tree, stored",
+           (double)bytes / (double)nodes);
+    printf("  %-44s %8.2f B/node   target 1.45\n", "the hour's tree, stored",
+           (double)blob.len / (double)hour.tree.n);
+}
+
+/* --- difference ---------------------------------------------------------------------------------
+ */
+
+/* Adds copies of all stacks under a new root, until there are so many nodes. */
+static void widen(struct profile *p, uint32_t nodes)
+{
+    uint32_t frames[DEPTH_MAX + 1], n_stacks = stacks_count(p->stacks);
+
+    for (uint64_t copy = 1; stacks_n_nodes(p->stacks) < nodes; copy++)
+        for (uint32_t i = 0; i < n_stacks; i++) {
+            size_t n = stacks_frames(p->stacks, i, frames, DEPTH_MAX);
+            struct frame root = {.line_or_address = copy};
+            int64_t values[PROFILE_TYPES_MAX] = {(int64_t)(i % 100 + 1)};
+
+            frames[n] = symbols_frame(p->symbols, &root);
+            profile_add(p, stacks_intern(p->stacks, frames, n + 1), 0, values);
+        }
+}
+
+/* A random nine tenths of the stacks with other weights. */
+static void store_part(const struct profile *p, unsigned seed, struct buf *out, uint32_t *ret_n)
+{
+    uint32_t n = stacks_count(p->stacks);
+    int64_t *values = xcalloc(n, sizeof *values);
+    struct aggregate a = {0};
+
+    profile_by_stack(p, 0, values);
+    for (uint32_t i = 0; i < n; i++)
+        values[i] = rand_r(&seed) % 10 ? values[i] * (1 + rand_r(&seed) % 4) : 0;
+    tree_of_stacks(&a.tree, p->stacks, p->symbols, values, n);
+    *ret_n = a.tree.n;
+    aggregate_encode(codec, &a, LEVEL_HOUR, out);
+    aggregate_deinit(&a);
+    free(values);
+}
+
+struct side {
+    struct symbols *symbols;
+    struct buf blob;
+    struct aggregate tree;
+};
+
+static double difference(struct side *a, struct side *b, struct symbols *symbols)
+{
+    static struct tree both, shown;
+    double start = cpu_s();
+    uint32_t *map = NULL;
+
+    decode_tree(&a->tree, buf_bytes(&a->blob), a->symbols);
+    decode_tree(&b->tree, buf_bytes(&b->blob), b->symbols);
+    if (b->symbols != symbols) {
+        map = xcalloc(symbols_n_frames(b->symbols), sizeof *map);
+        symbols_merge(symbols, b->symbols, 0, map);
+        tree_remap(&b->tree.tree, map);
+    }
+    tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
+             (const uint8_t[]){0, 1}, 2, symbols);
+    tree_prune(&shown, &both, SHOWN);
+    free(map);
+    return cpu_s() - start;
+}
+
+static struct symbols *store_side(const struct series_files *files, uint32_t nodes, unsigned seed,
+                                  struct buf *out, uint32_t *ret_n)
+{
+    struct symbols *symbols = symbols_new();
+    struct stacks *stacks = stacks_new();
+    struct profile p;
+
+    profile_init(&p, symbols, stacks);
+    for (size_t i = 0; i < files->n; i++)
+        read_into(&p, files->at[seed & 1 ? files->n - 1 - i : i]);
+    widen(&p, nodes / 9 * 10);
+    store_part(&p, seed, out, ret_n);
+    profile_deinit(&p);
+    stacks_free(stacks);
+    return symbols;
+}
+
+static void bench_difference(const struct series_files *files, uint32_t nodes)
+{
+    double same[ROUNDS], other[ROUNDS];
+    struct side a = {0}, b = {0}, c = {0};
+    uint32_t n[3];
+
+    a.symbols = store_side(files, nodes, 2, &a.blob, &n[0]);
+    b.symbols = store_side(files, nodes, 4, &b.blob, &n[1]); /* read alike: the same ids */
+    c.symbols = store_side(files, nodes, 5, &c.blob, &n[2]);
+    symbols_free(b.symbols);
+    b.symbols = a.symbols;
+    for (int i = 0; i < ROUNDS; i++) {
+        same[i] = difference(&a, &b, a.symbols);
+        other[i] = difference(&a, &c, a.symbols);
+    }
+    printf("  difference of two stored trees, %u and %u nodes, down to %d\n", n[0], n[1], SHOWN);
+    printf("  %-44s %8.2f ms       target 6\n", "one generation", median(same, ROUNDS) * 1e3);
+    printf("  %-44s %8.2f ms       target 6\n", "two generations", median(other, ROUNDS) * 1e3);
+}
+
+int main(int argc, char **argv)
+{
+    struct series_files files;
+
+    if (argc != 2 && !(argc == 4 && strcmp(argv[2], "--nodes") == 0))
+        return fprintf(stderr, "usage: bench_trees DIR [--nodes N]\n"), 2;
+    xalloc_tune(0);
+    inflater = inflater_new();
+    reader = pprof_reader_new();
+    codec = zcodec_new();
+    files = find_series(argv[1]);
+    load_series(&files);
+    printf("trees %s\n", argv[1]);
+    bench_roll_up(&files);
+    bench_difference(&files, argc == 4 ? (uint32_t)atoi(argv[3]) : 200000);
+    return 0;
+}
