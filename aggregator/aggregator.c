@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LAGGING_MS = 30 * 1000, FIELDS_AGREED = 2 };
+enum { LAGGING_MS = 30 * 1000, FIELDS_AGREED = 3 };
 #define HASH_VERSION        "1"
 
 #define AGGREGATOR_ROW(...) OPTION_ROW(struct aggregator_options, __VA_ARGS__)
@@ -29,13 +29,15 @@ struct aggregator {
     struct aggregator_options o;
     struct partition **partitions;
     size_t n_partitions, cap_partitions;
+    uint32_t *waiting; /* assigned, but nothing is agreed on yet */
+    size_t n_waiting, cap_waiting;
     size_t n_releasing;
     bool assigned; /* at least once */
     bool revoking; /* the consumer waits for log_consumer_released */
     uv_timer_t tick;
     int64_t lag_reported;
 
-    char n_text[16]; /* number of partitions, as agreed on in the store */
+    char n_text[16], window_text[24]; /* partitions, seconds: as agreed on in the store */
     unsigned agreed, agreeing;
     bool disagreed;
 
@@ -43,6 +45,68 @@ struct aggregator {
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
+
+/* ---- what all programs agree on ------------------------------------------------------------ */
+
+static void begin_waiting(struct aggregator *a);
+
+static void agreed(struct aggregator *a, int r, const struct store_reply *reply, const char *ours,
+                   const char *what)
+{
+    a->agreeing--;
+    if (r != 0)
+        return; /* the next tick asks again */
+    if (bytes_equal(reply->values[0], bytes_str(ours))) {
+        a->agreed++;
+        begin_waiting(a);
+        return;
+    }
+    a->disagreed = true;
+    LOG(LOG_ERROR, "store_disagrees", F_STR("what", what), F_STR("ours", ours),
+        F_BYTES("stored", reply->values[0]),
+        F_STR("hint",
+              "the settings changed under a store that is in use: set them back, or empty it"));
+}
+
+static void on_agreed_n(void *ctx, int r, const struct store_reply *reply)
+{
+    struct aggregator *a = ctx;
+
+    agreed(a, r, reply, a->n_text, "partitions of the log");
+}
+
+static void on_agreed_hash(void *ctx, int r, const struct store_reply *reply)
+{
+    agreed(ctx, r, reply, HASH_VERSION, "version of the hash");
+}
+
+static void on_agreed_window(void *ctx, int r, const struct store_reply *reply)
+{
+    struct aggregator *a = ctx;
+
+    agreed(a, r, reply, a->window_text, "seconds of a base window (option window)");
+}
+
+/* In h:conf: how many partitions there are, for readers; how keys are hashed; how wide a window is,
+ * since windows of another width would be neither found nor swept. */
+static void agree(struct aggregator *a)
+{
+    uint32_t n = log_consumer_partitions(a->host.consumer);
+    struct key key = key_conf();
+
+    if (a->agreed == FIELDS_AGREED || a->agreeing > 0 || a->disagreed || n == 0)
+        return;
+    snprintf(a->n_text, sizeof a->n_text, "%" PRIu32, n);
+    a->agreed = 0;
+    a->agreeing = FIELDS_AGREED;
+    store_agree(a->host.store, key_bytes(&key), BYTES_LIT("n"), bytes_str(a->n_text), on_agreed_n,
+                a);
+    store_agree(a->host.store, key_bytes(&key), BYTES_LIT("hash"), BYTES_LIT(HASH_VERSION),
+                on_agreed_hash, a);
+    snprintf(a->window_text, sizeof a->window_text, "%" PRId64, a->host.o->window / MS_PER_S);
+    store_agree(a->host.store, key_bytes(&key), BYTES_LIT("window"), bytes_str(a->window_text),
+                on_agreed_window, a);
+}
 
 /* ---- partitions ---------------------------------------------------------------------------- */
 
@@ -54,16 +118,38 @@ static struct partition **find(struct aggregator *a, uint32_t id)
     return NULL;
 }
 
+/* A store made for other settings is not written to: what is assigned waits until all is agreed on.
+ */
+static void begin_waiting(struct aggregator *a)
+{
+    if (a->agreed < FIELDS_AGREED)
+        return;
+    XGROW(a->partitions, a->cap_partitions, a->n_partitions + a->n_waiting);
+    while (a->n_waiting > 0) {
+        uint32_t id = a->waiting[--a->n_waiting];
+
+        CHECK(!find(a, id));
+        a->partitions[a->n_partitions++] = partition_new(&a->host, id);
+    }
+}
+
 static void on_assigned(void *ctx, const uint32_t *partitions, size_t n)
 {
     struct aggregator *a = ctx;
 
     a->assigned = true;
-    XGROW(a->partitions, a->cap_partitions, a->n_partitions + n);
-    for (size_t i = 0; i < n; i++) {
-        CHECK(!find(a, partitions[i]));
-        a->partitions[a->n_partitions++] = partition_new(&a->host, partitions[i]);
-    }
+    XGROW(a->waiting, a->cap_waiting, a->n_waiting + n);
+    memcpy(a->waiting + a->n_waiting, partitions, n * sizeof *partitions);
+    a->n_waiting += n;
+    agree(a);
+    begin_waiting(a);
+}
+
+static void stop_waiting(struct aggregator *a, uint32_t id)
+{
+    for (size_t i = 0; i < a->n_waiting; i++)
+        if (a->waiting[i] == id)
+            a->waiting[i--] = a->waiting[--a->n_waiting];
 }
 
 static void all_released(struct aggregator *a)
@@ -90,6 +176,7 @@ static void on_revoked(void *ctx, const uint32_t *partitions, size_t n, bool los
     for (size_t i = 0; i < n; i++) {
         struct partition **at = find(a, partitions[i]), *p = at ? *at : NULL;
 
+        stop_waiting(a, partitions[i]);
         if (!p)
             continue;
         *at = a->partitions[--a->n_partitions];
@@ -122,54 +209,6 @@ static const struct log_consumer_events consumer_events = {
     .gap = on_gap,
 };
 
-/* ---- what all programs agree on ------------------------------------------------------------ */
-
-static void agreed(struct aggregator *a, int r, const struct store_reply *reply, const char *ours,
-                   const char *what)
-{
-    a->agreeing--;
-    if (r != 0)
-        return; /* the next tick asks again */
-    if (bytes_equal(reply->values[0], bytes_str(ours))) {
-        a->agreed++;
-        return;
-    }
-    a->disagreed = true;
-    LOG(LOG_ERROR, "store_disagrees", F_STR("what", what), F_STR("ours", ours),
-        F_BYTES("stored", reply->values[0]),
-        F_STR("hint",
-              "the log was made anew with other settings: empty the store, or make it again"));
-}
-
-static void on_agreed_n(void *ctx, int r, const struct store_reply *reply)
-{
-    struct aggregator *a = ctx;
-
-    agreed(a, r, reply, a->n_text, "partitions of the log");
-}
-
-static void on_agreed_hash(void *ctx, int r, const struct store_reply *reply)
-{
-    agreed(ctx, r, reply, HASH_VERSION, "version of the hash");
-}
-
-/* In h:conf: how many partitions there are, for readers, and how keys are hashed. */
-static void agree(struct aggregator *a)
-{
-    uint32_t n = log_consumer_partitions(a->host.consumer);
-    struct key key = key_conf();
-
-    if (a->agreed == FIELDS_AGREED || a->agreeing > 0 || a->disagreed || n == 0)
-        return;
-    snprintf(a->n_text, sizeof a->n_text, "%" PRIu32, n);
-    a->agreed = 0;
-    a->agreeing = FIELDS_AGREED;
-    store_agree(a->host.store, key_bytes(&key), BYTES_LIT("n"), bytes_str(a->n_text), on_agreed_n,
-                a);
-    store_agree(a->host.store, key_bytes(&key), BYTES_LIT("hash"), BYTES_LIT(HASH_VERSION),
-                on_agreed_hash, a);
-}
-
 /* ---- the timer ----------------------------------------------------------------------------- */
 
 static void report_lag(struct aggregator *a)
@@ -188,6 +227,10 @@ static void on_tick(uv_timer_t *t)
 {
     struct aggregator *a = t->data;
 
+    if (a->host.store_went_back) {
+        a->host.store_went_back = false;
+        a->agreed = 0;
+    }
     if (!a->closing)
         agree(a);
     for (size_t i = 0; i < a->n_partitions; i++)
@@ -223,13 +266,13 @@ bool aggregator_ready(const struct aggregator *a, struct buf *why)
         lagging += is_lagging(a->partitions[i], now_ms);
     }
     if (a->disagreed)
-        return not_ready(why, "the store was made for another number of partitions", -1);
+        return not_ready(why, "the store was made with other settings (the log names which)", -1);
     if (!store_ready(a->host.store))
         return not_ready(why, "the store does not answer", -1);
     if (!a->assigned)
         return not_ready(why, "no partitions assigned yet", -1);
     if (a->agreed < FIELDS_AGREED)
-        return not_ready(why, "not agreed on the number of partitions yet", -1);
+        return not_ready(why, "not agreed with the store on its settings yet", -1);
     if (loading > 0)
         return not_ready(why, "partitions that are still loading", loading);
     if (lagging > 0)
@@ -265,6 +308,7 @@ static void aggregator_free(struct aggregator *a)
     record_decoder_free(a->host.decoder);
     zcodec_free(a->host.z);
     free(a->partitions);
+    free(a->waiting);
     free(a);
 }
 

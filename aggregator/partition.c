@@ -31,6 +31,7 @@ enum {
     RETRY_MIN_MS = 20,
     RETRY_MAX_MS = 2000,
     RELEASE_MAX_MS = 5000,
+    CONFIRM_EVERY_MS = 10 * 1000,
     IDLE_SERVICE_MS = 10 * 60 * 1000,
 };
 
@@ -46,7 +47,7 @@ struct partition {
 
     struct shard *shard; /* LOADING and later */
     struct flush *flush; /* FLUSHING */
-    int64_t flush_began_ms;
+    int64_t flush_began_ms, committed_ms;
     size_t counted_bytes; /* our part of host->delta_bytes */
     unsigned loading;     /* tables still on their way */
     int load_error;
@@ -211,6 +212,7 @@ static void loaded(struct partition *p)
     if (p->started)
         log_consumer_resume(p->host->consumer, p->id); /* it was paused by the flush that failed */
     p->started = true;
+    p->committed_ms = clock_mono_ms();
 }
 
 static void table_read(struct partition *p, int r, size_t bad, const char *table)
@@ -321,6 +323,7 @@ static void flushed(struct partition *p)
     metric_observe(&aggregator_metrics[M_FLUSH_SECONDS], seconds);
     shard_unload_idle(p->shard, clock_wall_ms() - IDLE_SERVICE_MS);
     account(p);
+    p->committed_ms = clock_mono_ms();
     move(p, RUNNING);
     log_consumer_flushed(p->host->consumer, p->id, p->shard->flushed_offset);
     if (!p->releasing)
@@ -335,6 +338,7 @@ static void on_flushed(void *ctx, int r)
     if (r == STORE_E_FENCED) {
         count(M_FENCED, 1);
         LOG(LOG_WARN, "fenced", F_INT("partition", p->id), F_INT("epoch", p->shard->epoch));
+        p->host->store_went_back = true;
         drop_shard(p);
         move(p, ACQUIRING);
     } else if (r < 0) {
@@ -353,9 +357,17 @@ static void run_flush(struct partition *p)
     flush_run(p->flush);
 }
 
+/* A quiet partition commits its offset again now and then: so a store that was emptied, or went
+ * back in time, is found out and rebuilt from the log although no record comes. */
+static bool must_confirm(const struct partition *p)
+{
+    return p->shard->next_offset != LOG_BEGIN &&
+           clock_mono_ms() - p->committed_ms >= CONFIRM_EVERY_MS;
+}
+
 void partition_flush(struct partition *p)
 {
-    if (p->state != RUNNING || p->busy || !shard_changed(p->shard))
+    if (p->state != RUNNING || p->busy || (!shard_changed(p->shard) && !must_confirm(p)))
         return;
     log_consumer_pause(p->host->consumer, p->id);
     move(p, FLUSHING);

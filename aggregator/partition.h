@@ -25,6 +25,7 @@ struct partition_host {
     struct record_decoder *decoder;
     struct zcodec *z;
     size_t delta_bytes;             /* of all partitions */
+    bool store_went_back;           /* a commit was refused: the store may have lost more than that */
 };
 
 struct partition;

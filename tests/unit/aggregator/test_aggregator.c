@@ -381,11 +381,37 @@ static void readers_learn_the_number_of_partitions(void **state)
     rig_start(&r, 0);
     RIG_UNTIL(&r, rig_ready(&r, 0));
     conf = rig_hash(&r, key_conf());
-    assert_int_equal(conf->n, 2);
+    assert_int_equal(conf->n, 3);
     for (size_t i = 0; i < conf->n; i++)
         if (bytes_equal(conf->fields[i], BYTES_LIT("n")))
             assert_int_equal(text_number(conf->values[i]), RIG_PARTITIONS);
     copy_free(conf);
+    rig_close(&r);
+}
+
+/* Windows of another width would be found by nobody: such a store is left alone. */
+static void another_width_of_windows_is_refused_and_changes_nothing(void **state)
+{
+    struct upload u = upload(1);
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, 1);
+    rig_start(&r, 0);
+    rig_send(&r, &u);
+    rig_flushed(&r);
+    rig_stop(&r, 0);
+    r.o.window = 10 * MS_PER_S;
+    rig_start(&r, 0);
+    rig_send(&r, &u);
+    rig_acked(&r);
+    rig_linger(&r, 500);
+    assert_false(rig_ready(&r, 0));
+    rig_stop(&r, 0);
+    r.o.window = 60 * MS_PER_S;
+    rig_start(&r, 0);
+    rig_flushed(&r);
+    rig_assert_exact(&r);
     rig_close(&r);
 }
 
@@ -485,6 +511,7 @@ int main(void)
         cmocka_unit_test(series_above_the_cap_count_under_other),
         cmocka_unit_test(profiles_of_different_types_count_under_each),
         cmocka_unit_test(readers_learn_the_number_of_partitions),
+        cmocka_unit_test(another_width_of_windows_is_refused_and_changes_nothing),
         cmocka_unit_test(restarts_thefts_lost_answers_and_resends_change_no_total),
     };
 
