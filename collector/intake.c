@@ -45,15 +45,16 @@ static bool is_clean_text(struct bytes s)
     return true;
 }
 
-static int fail_tag(struct failure *f, int r, struct bytes key)
+static int fail_tag(struct failure *f, int r, struct bytes key, struct bytes value)
 {
     int n = key.len < 60 ? (int)key.len : 60;
 
     if (r == TAGS_E_FULL)
         return fail(f, 400, "too_many_tags", NULL, "more than %d tags", TAGS_MAX);
-    return fail(f, 400, "tag_too_long", NULL,
-                "the tag \"%.*s\": a key has at most %d bytes, a value %d", n,
-                (const char *)key.data, TAG_KEY_MAX, TAG_VALUE_MAX);
+    return fail(
+        f, 400, "tag_too_long", NULL,
+        "the tag \"%.*s\": a key has at most %d bytes (it has %zu), a value %d (it has %zu)", n,
+        (const char *)key.data, TAG_KEY_MAX, key.len, TAG_VALUE_MAX, value.len);
 }
 
 static int add_tag(struct intake *in, const struct intake_rules *rules, struct bytes key,
@@ -68,13 +69,13 @@ static int add_tag(struct intake *in, const struct intake_rules *rules, struct b
         return 0;
     if (bytes_equal(key, BYTES_LIT("service"))) {
         if (value.len > TAG_VALUE_MAX)
-            return fail_tag(f, TAGS_E_TOO_LONG, key);
+            return fail_tag(f, TAGS_E_TOO_LONG, key, value);
         if (in->service.len == 0)
             in->service = value;
         return 0;
     }
     r = tags_add(tag_is_series(key, rules->series_tags) ? &in->series : &in->instance, key, value);
-    return r ? fail_tag(f, r, key) : 0;
+    return r ? fail_tag(f, r, key, value) : 0;
 }
 
 static int read_bound(struct time_bound *b, const struct http_request *r, const char *name,
@@ -107,8 +108,10 @@ static int read_tenant(struct intake *in, const struct http_request *r, struct f
     if (in->tenant.len == 0)
         in->tenant = BYTES_LIT(TENANT_DEFAULT);
     if (!is_tenant(in->tenant))
-        return fail(f, 400, "bad_tenant", NULL,
-                    "X-Scope-OrgID has at most %d letters, digits or !-_.*'()", TENANT_MAX);
+        return fail(f, 400, "bad_tenant", "letters, digits or !-_.*'()",
+                    "X-Scope-OrgID \"%.*s\": at most %d bytes of these, it has %zu",
+                    (int)(in->tenant.len < 60 ? in->tenant.len : 60), (const char *)in->tenant.data,
+                    TENANT_MAX, in->tenant.len);
     return 0;
 }
 

@@ -206,6 +206,9 @@ static void cap_series(struct upload *u)
     if (v == SERIES_KNOWN)
         return;
     metric_add(&collector_metrics[M_SERIES_OTHER], v == SERVICE_OTHER, 1);
+    LOG(LOG_WARN, "counted_under_other", F_BYTES("service", in->service),
+        F_STR("limit", v == SERVICE_OTHER ? "services_max" : "series_max"),
+        F_INT("value", v == SERVICE_OTHER ? c->options->services_max : c->options->series_max));
     for (uint32_t i = 0; i < in->series.n; i++)
         in->series.at[i].value = BYTES_LIT("__other__");
     if (v == SERVICE_OTHER)

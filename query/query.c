@@ -108,7 +108,7 @@ bool query_ready(const struct query *q, struct buf *why)
 {
     if (store_ready(q->store))
         return true;
-    buf_append_str(why, "the store is not connected");
+    buf_append_str(why, "the store is not reachable, or cannot write");
     return false;
 }
 
