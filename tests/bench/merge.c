@@ -6,8 +6,8 @@
  *                                    prints CPU s, wall s, peak RSS KiB, samples
  *
  * "first pass" begins with empty tables; "again" adds the same profiles to tables that have seen
- * them. Inputs are in memory. Each figure is the best of the rounds, whose kinds alternate, so that
- * a noisy neighbour disturbs all alike.
+ * them. Inputs are in memory. Times are CPU time but for those of two cores. Each figure is the
+ * best of the rounds, whose kinds alternate, so that a noisy neighbour disturbs all alike.
  */
 #include "bench.h"
 #include "formats/inflate.h"
@@ -160,7 +160,6 @@ struct half {
     size_t begin, end;
     struct symbols *symbols;
     struct sink to;
-    double cpu;
 };
 
 static void *merge_half(void *arg)
@@ -171,7 +170,7 @@ static void *merge_half(void *arg)
     source_init(&from);
     h->symbols = symbols_new();
     sink_init(&h->to, h->symbols);
-    h->cpu = merge_range(h->files, h->begin, h->end, &from, &h->to);
+    merge_range(h->files, h->begin, h->end, &from, &h->to);
     source_deinit(&from);
     return NULL;
 }
@@ -206,22 +205,20 @@ static void join_halves(struct half *h)
     free(map);
 }
 
-/* The time that two free cores take: the slower half and what joins them. */
+/* Wall time, unlike the other phases: two threads on one core must not look like two cores. */
 static double merge_on_two(const struct series_files *files)
 {
     struct half h[2] = {{.files = files, .end = files->n / 2},
                         {.files = files, .begin = files->n / 2, .end = files->n}};
+    double start = clock_s(CLOCK_MONOTONIC);
     pthread_t threads[2];
-    double join;
 
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, merge_half, &h[i]) == 0);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    join = cpu_s();
     join_halves(h);
-    join = cpu_s() - join;
-    return (h[0].cpu > h[1].cpu ? h[0].cpu : h[1].cpu) + join;
+    return clock_s(CLOCK_MONOTONIC) - start;
 }
 
 /* --- output -------------------------------------------------------------------------------------
@@ -244,10 +241,10 @@ static void print_figures(const char *dir, const struct series_files *files, con
 
     printf("merge %s: %zu profiles, %.1f MB of gzip, %llu samples, %u stacks, %u nodes\n", dir,
            files->n, mb, (unsigned long long)m->samples, m->stacks, m->nodes);
-    printf("  %-24s %8s %12s %8s %10s\n", "", "CPU s", "us/profile", "MB gz/s", "ns/sample");
+    printf("  %-24s %8s %12s %8s %10s\n", "", "s", "us/profile", "MB gz/s", "ns/sample");
     for (int i = 0; i < 5; i++) {
         static const char *const name[] = {"inflate alone", "first pass", "again",
-                                           "first pass, 100 series", "first pass, two cores"};
+                                           "first pass, 100 series", "two cores (wall)"};
         const double s[] = {b->floor, b->first, b->again, b->many, b->two};
 
         printf("  %-24s %8.3f %12.1f %8.1f %10.0f\n", name[i], s[i], s[i] / n * 1e6, mb / s[i],
@@ -257,7 +254,7 @@ static void print_figures(const char *dir, const struct series_files *files, con
                 "target 1.8 jvm, 2.0 go and heap, 2.6 jvm-novel");
     print_ratio("again / inflate alone", b->again / b->floor, "");
     print_ratio("100 series / one", b->many / b->first, "target 1.3");
-    print_ratio("one core / two cores", b->first / b->two, "target 1.9");
+    print_ratio("one core (CPU) / two cores (wall)", b->first / b->two, "target 1.9");
 }
 
 static void run(const char *dir, int rounds)
