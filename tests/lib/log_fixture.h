@@ -470,6 +470,24 @@ static inline void assert_in_order(const struct member *m)
     }
 }
 
+/* All that was acknowledged has had its turn: offsets rise, so the greatest of each partition says it. A
+ * count would not: a record that was sent twice is seen twice. */
+static inline bool seen_through(const struct world *w, const struct member *m)
+{
+    uint64_t end[FIXTURE_PARTITIONS] = {0}, got[FIXTURE_PARTITIONS] = {0};
+
+    for (size_t i = 0; i < w->n_acked; i++)
+        if (end[w->acked[i].partition] <= w->acked[i].offset)
+            end[w->acked[i].partition] = w->acked[i].offset + 1;
+    for (size_t i = 0; i < m->n_seen; i++)
+        if (got[m->seen[i].partition] <= m->seen[i].offset)
+            got[m->seen[i].partition] = m->seen[i].offset + 1;
+    for (size_t p = 0; p < FIXTURE_PARTITIONS; p++)
+        if (got[p] < end[p])
+            return false;
+    return true;
+}
+
 /* Every acknowledged record came exactly where it was said to be. Others (sent twice, acknowledged
  * once) may have come too. */
 static inline void assert_acked_seen(struct world *w, struct record_seen *seen, size_t n_seen)

@@ -370,7 +370,7 @@ static void a_disk_that_goes_on_failing_fails_records_and_offsets_stay_right(voi
     assert_true(w.n_failed > 0);
     WAIT(&w, m.n_seen == w.n_acked);
     world_restart_with(&w, &m);
-    WAIT(&w, m.n_seen >= w.n_acked);
+    WAIT(&w, seen_through(&w, &m));
     assert_int_equal(m.n_gaps, 0);
     assert_in_order(&m);
     assert_acked_seen(&w, m.seen, m.n_seen);
