@@ -351,7 +351,9 @@ static uint32_t parse_alternation(struct parser *p)
 
 int regex_parse(struct bytes pattern, struct syntax *out, struct failure *f)
 {
-    struct parser p = {out, pattern.data, pattern.data, pattern.data + pattern.len, 0, NULL};
+    /* An empty view may point nowhere, and even 0 may not be added to that. */
+    const uint8_t *begin = pattern.len ? pattern.data : (const uint8_t *)"";
+    struct parser p = {out, begin, begin, begin + pattern.len, 0, NULL};
 
     out->root = parse_alternation(&p);
     if (!p.error && p.at < p.end)

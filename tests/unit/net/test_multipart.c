@@ -94,8 +94,8 @@ static void what_is_broken_is_refused_with_400(void **state)
         "--XX\r\nContent-Disposition: form-data; filename=a\r\n\r\n1\r\n--XX--",
         "--XX\r\nContent-Type: text/plain\r\n\r\n1\r\n--XX--",
         "--XX\r\nno colon\r\n\r\n1\r\n--XX--",
-        "--XX\r\nContent-Disposition: form-data; name=a\r\n"
-        "Content-Transfer-Encoding: base64\r\n\r\nMQ==\r\n--XX--",
+        ("--XX\r\nContent-Disposition: form-data; name=a\r\n"
+         "Content-Transfer-Encoding: base64\r\n\r\nMQ==\r\n--XX--"),
         "--XX\nContent-Disposition: form-data; name=a\n\n1\n--XX--\n",
     };
     struct part parts[PARTS_MAX];
