@@ -31,7 +31,4 @@ static inline bool hash128_equal(struct hash128 a, struct hash128 b)
     return a.hi == b.hi && a.lo == b.lo;
 }
 
-/* What hash128_hex wrote. */
-bool hash128_unhex(struct bytes hex, struct hash128 *ret);
-
 #endif

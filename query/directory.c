@@ -68,30 +68,6 @@ void directory_free(struct directory *d)
 /* ---- a catalogue ------------------------------------------------------------------------------
  */
 
-static bool hex_digit(uint8_t c, uint64_t *v)
-{
-    if (c >= '0' && c <= '9')
-        *v = *v << 4 | (uint64_t)(c - '0');
-    else if (c >= 'a' && c <= 'f')
-        *v = *v << 4 | (uint64_t)(c - 'a' + 10);
-    else
-        return false;
-    return true;
-}
-
-static bool kid_read(struct bytes hex, struct hash128 *ret)
-{
-    struct hash128 h = {0};
-
-    if (hex.len != 32)
-        return false;
-    for (size_t i = 0; i < 32; i++)
-        if (!hex_digit(hex.data[i], i < 16 ? &h.hi : &h.lo))
-            return false;
-    *ret = h;
-    return true;
-}
-
 static struct catalogue *catalogue_new(const struct slot *slot, const struct store_reply *reply)
 {
     struct catalogue *p = xcalloc(1, sizeof *p);
@@ -107,7 +83,7 @@ static struct catalogue *catalogue_new(const struct slot *slot, const struct sto
     for (size_t i = 0; i < reply->n; at += reply->values[i++].len) {
         struct bytes value = bytes_of(p->bytes.data + at, reply->values[i].len);
 
-        if (kid_read(reply->fields[i], &p->kids[p->n]) &&
+        if (hash128_unhex(reply->fields[i], &p->kids[p->n]) &&
             catalogue_decode(&p->entries[p->n], value) == 0)
             p->n++;
         else

@@ -39,6 +39,25 @@ void hash128_hex(struct hash128 h, char out[33])
     out[32] = '\0';
 }
 
+static bool unhex_u64(const uint8_t *text, uint64_t *ret)
+{
+    *ret = 0;
+    for (int i = 0; i < 16; i++) {
+        uint8_t c = text[i];
+        unsigned digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+
+        if (digit == 16)
+            return false;
+        *ret = *ret << 4 | digit;
+    }
+    return true;
+}
+
+bool hash128_unhex(struct bytes hex, struct hash128 *ret)
+{
+    return hex.len == 32 && unhex_u64(hex.data, &ret->hi) && unhex_u64(hex.data + 16, &ret->lo);
+}
+
 /* Up to 256 bytes come whole once the kernel's pool is ready; only the wait for that can be broken.
  */
 static void fill_random(void *out, size_t len)

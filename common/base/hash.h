@@ -16,6 +16,8 @@ uint64_t hash64(struct bytes s);
 struct hash128 hash128(struct bytes s);
 /* 32 lower-case hex digits and a NUL. */
 void hash128_hex(struct hash128 h, char out[33]);
+/* Reads what hash128_hex wrote; false for anything else. */
+bool hash128_unhex(struct bytes hex, struct hash128 *ret);
 
 /* Finaliser of a 64-bit value (full avalanche). */
 static inline uint64_t hash_mix(uint64_t x)
