@@ -64,24 +64,28 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *l
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
                 void *ctx)
 {
-    size_t len = strlen(path);
+    bool suffix = path[0] == '*';
+    size_t len = strlen(path += suffix);
     bool prefix = len && path[len - 1] == '*';
 
     XGROW(s->routes, s->cap_routes, s->n_routes + 1);
     s->routes[s->n_routes++] =
-        (struct http_route){methods, path, prefix ? len - 1 : len, prefix, h, ctx};
+        (struct http_route){methods, path, len - prefix, prefix, suffix, h, ctx};
 }
 
 static bool route_fits(const struct http_route *r, struct bytes path)
 {
-    return (r->prefix ? path.len >= r->path_len : path.len == r->path_len) &&
-           memcmp(path.data, r->path, r->path_len) == 0;
+    size_t more = path.len - r->path_len;
+
+    if (path.len < r->path_len || (more && !r->prefix && !r->suffix))
+        return false;
+    return memcmp(path.data + (r->suffix ? more : 0), r->path, r->path_len) == 0;
 }
 
-/* An exact path before a prefix of the same length, the longest of all first. */
+/* An exact path before all others, then the longest. */
 static size_t route_weight(const struct http_route *r)
 {
-    return r->path_len * 2 + !r->prefix;
+    return r->prefix || r->suffix ? r->path_len : SIZE_MAX;
 }
 
 /* words: "GET|POST" */

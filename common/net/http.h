@@ -31,8 +31,9 @@ extern const struct http_limits http_limits_default;
 typedef void http_handler(struct http_request *req, void *ctx);
 
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits);
-/* path: exact, or ending in '*' for a prefix; methods: "GET", "POST", or "GET|POST". Longest path wins;
- * a known path with another method is 405. GET serves HEAD. Strings are borrowed for ever. */
+/* path: exact, or "/prefix*", or "*" and what paths end in; methods: "GET", "POST", or "GET|POST". An
+ * exact path wins, then the longest; a known path with another method is 405. GET serves HEAD.
+ * Strings are borrowed for ever. */
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
                 void *ctx);
 /* "127.0.0.1:4040", "[::1]:4040", ":4040" (any), "unix:/path". setting: the option's name, for the

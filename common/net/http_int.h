@@ -25,9 +25,9 @@ enum {
 };
 
 struct http_route {
-    const char *methods, *path;
-    size_t path_len; /* without the '*' */
-    bool prefix;
+    const char *methods, *path; /* path: without the '*' */
+    size_t path_len;
+    bool prefix, suffix;
     http_handler *handler;
     void *ctx;
 };
