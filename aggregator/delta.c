@@ -93,7 +93,7 @@ int deltas_add(struct deltas *ds, struct record_decoder *decoder, const struct r
 
     if (made)
         d = delta_new(id, at);
-    r = record_read(decoder, &d->profile, false);
+    r = record_read(decoder, &d->profile, false, false);
     ds->bytes += symbols_bytes(at->service->symbols) - symbols_before;
     if (r != 0) {
         if (made)

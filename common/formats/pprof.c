@@ -8,8 +8,11 @@
  * functions, locations) so that each location becomes a run of interned frames, once; then it walks
  * the samples, where a location id costs a look-up in an array and a short copy.
  *
- * Samples are decoded into a journal (stack, labels, values) and added to the profile at the end,
- * so that a profile that turns out to be bad after a million samples has added nothing.
+ * Samples are decoded into a journal (stack, labels, span, values) and added to the profile at the
+ * end, so that a profile that turns out to be bad after a million samples has added nothing. A
+ * sample of which something was set aside is looked up in the journal first: where each allocation
+ * is a sample of its own (Python), thousands of samples are tens of rows, and only rows count
+ * against the limits.
  *
  * Refused with a 400, for repairing it would lose value or put it in the wrong place:
  *   - empty input; truncated or malformed wire; groups; a known field of another wire type
@@ -21,7 +24,7 @@
  *   - a second time_nanos or period_type: profiles in a row, whose string indexes have run together
  *   - more samples, deeper stacks, … than the limits allow
  *
- * Repaired, and counted in struct pprof_stats:
+ * Repaired, and counted in struct decode_stats:
  *   - a sample whose values are all 0 counts nothing and is not stored (zero_samples)
  *   - an entry of a table that is there twice, byte for byte: the first holds (duplicate_ids)
  *   - all functions with id 0, as many as locations (.NET): function i is that of location i
@@ -44,8 +47,9 @@
  * that has not even an address is the frame at address 0 of no mapping: a frame of its own, so that
  * the value of a sample never moves to its caller.
  *
- * Labels. Strings are identity, except those that differ in every sample (set_aside_keys); numbers
- * are set aside. See PPROF_LABELS_ALL for the other way.
+ * Labels (formats/reader.h tells them apart). Strings are identity, except those that differ in
+ * every sample; ids of spans, as text or number, become the sample's span or, without PPROF_SPANS,
+ * are set aside, as all other numbers are. See PPROF_LABELS_ALL for the other way.
  */
 #include "formats/pprof.h"
 
@@ -58,19 +62,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct pprof_limits pprof_limits_default = {
-    .samples_max = 1000000,
-    .depth_max = 4096,
-    .locations_max = 500000,
-    .functions_max = 500000,
-    .strings_max = 1000000,
-    .labels_max = 100,
-    .values_max = 4 << 20,
-    .lines_max = 1000000,
-    .nodes_max = 2000000,
-};
-
-enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535 };
+enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535, KIND_UNKNOWN = 0xff };
 enum { SCRATCH_BYTES_MAX = 16 << 20 }; /* kept for the next profile */
 enum { COMMENT = 13 };                 /* the one field of Profile that is skipped whatever it is */
 
@@ -100,15 +92,17 @@ struct run {
     uint32_t begin, n; /* of pprof_reader.frame */
 };
 
-enum label_class { LABEL_UNKNOWN, LABEL_KEEP, LABEL_SET_ASIDE };
+struct row {
+    uint32_t stack, labels, span;
+};
 
 struct pprof_reader {
     /* of the profile being read */
-    const struct pprof_limits *limits;
+    const struct profile_limits *limits;
     unsigned flags;
     struct profile *into;
     struct failure *f;
-    struct pprof_stats stats;
+    struct decode_stats stats;
     struct bytes raw;
 
     /* pass one */
@@ -120,9 +114,9 @@ struct pprof_reader {
     uint64_t default_type;
 
     /* pass two */
-    uint32_t *string_id;  /* [string] symbol id, or NONE: not asked for yet */
-    uint8_t *label_class; /* [string] as a label's key */
-    size_t string_id_cap, label_class_cap;
+    uint32_t *string_id; /* [string] symbol id, or NONE: not asked for yet */
+    uint8_t *label_kind; /* [string] as a label's key: enum label_kind, or KIND_UNKNOWN */
+    size_t string_id_cap, label_kind_cap;
     struct buf text;
     struct id_map mapping_ids, function_ids, location_ids;
     struct module *module;
@@ -143,12 +137,16 @@ struct pprof_reader {
     uint32_t n_values;
     struct label *label;
     size_t n_labels, label_cap;
+    struct span span;
+    bool set_aside; /* something of it was: there may be others like it */
 
     /* the journal */
     uint32_t n_rows;
-    uint32_t *row_stack, *row_labels;
+    struct row *row;
     int64_t *row_values; /* n_types a row */
-    size_t row_stack_cap, row_labels_cap, row_values_cap;
+    size_t row_cap, row_values_cap;
+    struct table folded; /* row → index: rows that samples with something set aside made */
+    uint64_t saturated;
 };
 
 struct pprof_reader *pprof_reader_new(void)
@@ -170,7 +168,7 @@ static void forget_scratch(struct pprof_reader *r)
     free(r->functions.at);
     free(r->locations.at);
     free(r->string_id);
-    free(r->label_class);
+    free(r->label_kind);
     buf_deinit(&r->text);
     id_map_deinit(&r->mapping_ids);
     id_map_deinit(&r->function_ids);
@@ -181,9 +179,9 @@ static void forget_scratch(struct pprof_reader *r)
     free(r->frame);
     free(r->stack);
     free(r->label);
-    free(r->row_stack);
-    free(r->row_labels);
+    free(r->row);
     free(r->row_values);
+    table_deinit(&r->folded);
     *r = (struct pprof_reader){0};
 }
 
@@ -199,8 +197,8 @@ void pprof_reader_free(struct pprof_reader *r)
 static size_t scratch_bytes(const struct pprof_reader *r)
 {
     return (r->strings.cap + r->locations.cap + r->functions.cap) * sizeof(struct bytes) +
-           r->row_values_cap * sizeof *r->row_values +
-           (r->row_stack_cap + r->frame_cap + r->string_id_cap) * sizeof(uint32_t);
+           r->row_values_cap * sizeof *r->row_values + r->row_cap * sizeof *r->row +
+           table_bytes(&r->folded) + (r->frame_cap + r->string_id_cap) * sizeof(uint32_t);
 }
 
 static int malformed(struct pprof_reader *r, const char *what)
@@ -241,7 +239,7 @@ static inline void note(struct messages *m, struct bytes message, uint32_t max)
 
 static void begin(struct pprof_reader *r)
 {
-    r->stats = (struct pprof_stats){0};
+    r->stats = (struct decode_stats){0};
     r->strings.n = r->mappings.n = r->functions.n = r->locations.n = 0;
     r->period_type = BYTES_LIT("");
     r->has_period_type = false;
@@ -250,6 +248,9 @@ static void begin(struct pprof_reader *r)
     r->default_type = 0;
     r->n_frame = 0;
     r->n_rows = 0;
+    r->saturated = 0;
+    if (r->folded.n)
+        table_reset(&r->folded);
     r->functions_by_place = false;
 }
 
@@ -332,14 +333,11 @@ static int note_number(struct pprof_reader *r, const struct pb_field *f)
 
 static int check_counts(struct pprof_reader *r)
 {
-    const struct pprof_limits *max = r->limits;
+    const struct profile_limits *max = r->limits;
 
     if (r->n_types == 0)
         return malformed(r, "it has no sample types");
     if (check_limit(r, "too many sample types", r->n_types, PROFILE_TYPES_MAX, "fixed") ||
-        check_limit(r, "too many samples", r->stats.samples, max->samples_max, "samples_max") ||
-        check_limit(r, "too many values", (uint64_t)r->stats.samples * r->n_types, max->values_max,
-                    "values_max") ||
         check_limit(r, "too many mappings", r->mappings.n, max->functions_max, "functions_max") ||
         check_limit(r, "too many locations", r->locations.n, max->locations_max, "locations_max") ||
         check_limit(r, "too many functions", r->functions.n, max->functions_max, "functions_max") ||
@@ -618,9 +616,9 @@ static int read_locations(struct pprof_reader *r)
 static int read_tables(struct pprof_reader *r)
 {
     XGROW(r->string_id, r->string_id_cap, (size_t)r->strings.n + 1);
-    XGROW(r->label_class, r->label_class_cap, (size_t)r->strings.n + 1);
+    XGROW(r->label_kind, r->label_kind_cap, (size_t)r->strings.n + 1);
     memset(r->string_id, 0xff, r->strings.n * sizeof *r->string_id);
-    memset(r->label_class, LABEL_UNKNOWN, r->strings.n);
+    memset(r->label_kind, KIND_UNKNOWN, r->strings.n);
     if (read_mappings(r) || read_functions(r) || read_locations(r))
         return FAILURE;
     return 0;
@@ -700,61 +698,64 @@ static int add_scalar(struct pprof_reader *r, const struct pb_field *f)
     return 0;
 }
 
-static const char *const set_aside_keys[] = {
-    "timestamp",
-    "timestamps",
-    "end_timestamp_ns",
-    "time",
-    "span id",
-    "local root span id",
-    "trace id",
-    "span_id",
-    "trace_id",
-    "profile_id",
-    "local_root_span_id",
-    "thread id",
-    "thread_id",
-    "thread native id",
-    "task id",
-    "bytes",
-    "address",
-    "addresses",
-    "allocation id",
-    "object id",
-};
-
-static enum label_class label_class(struct pprof_reader *r, uint64_t key)
+static enum label_kind label_kind(struct pprof_reader *r, uint64_t key)
 {
-    struct bytes text;
-
     if (key >= r->strings.n)
-        return LABEL_KEEP;
-    if (r->label_class[key] != LABEL_UNKNOWN)
-        return r->label_class[key];
-    text = r->strings.at[key];
-    r->label_class[key] = LABEL_KEEP;
-    for (size_t i = 0; i < sizeof set_aside_keys / sizeof *set_aside_keys; i++)
-        if (bytes_equal(text, bytes_str(set_aside_keys[i])))
-            r->label_class[key] = LABEL_SET_ASIDE;
-    return r->label_class[key];
+        return LABEL_IDENTITY;
+    if (r->label_kind[key] == KIND_UNKNOWN)
+        r->label_kind[key] = (uint8_t)label_kind_of(r->strings.at[key]);
+    return (enum label_kind)r->label_kind[key];
+}
+
+/* An id as text, or as the bits of a number. False: it is none. */
+static bool span_id(struct pprof_reader *r, enum label_kind kind, const uint64_t *l)
+{
+    struct bytes text = l[2] < r->strings.n ? r->strings.at[l[2]] : BYTES_LIT("");
+    struct span *span = &r->span;
+    uint64_t *id = kind == LABEL_SPAN ? &span->id : &span->root;
+
+    if (kind == LABEL_TRACE) {
+        span->trace_lo = l[3];
+        return l[2] == 0 || trace_id_parse(text, &span->trace_hi, &span->trace_lo) == 0;
+    }
+    *id = l[3];
+    return l[2] == 0 || span_id_parse(text, id) == 0;
+}
+
+/* Whether a label is the sample's identity; if not, it went to the span or is set aside. */
+static bool is_identity(struct pprof_reader *r, enum label_kind kind, const uint64_t *l)
+{
+    bool is_id = kind >= LABEL_SPAN && kind <= LABEL_TRACE;
+
+    if (l[2] && (kind == LABEL_IDENTITY || kind == LABEL_ENDPOINT))
+        return true;
+    if (!(l[2] || l[3] || l[4]) || (is_id && r->flags & PPROF_SPANS && span_id(r, kind, l)))
+        return false;
+    r->stats.labels_set_aside++;
+    r->set_aside = true;
+    return false;
 }
 
 static int add_label(struct pprof_reader *r, struct bytes message)
 {
     uint64_t l[5]; /* key, str, num, num_unit */
-    struct label label;
+    enum label_kind kind = LABEL_IDENTITY;
+    struct label label = {0};
 
     if (!PB_NUMBERS(message, l))
         return malformed(r, "a label");
-    if (!(r->flags & PPROF_LABELS_ALL) && (l[2] == 0 || label_class(r, l[1]) == LABEL_SET_ASIDE)) {
-        r->stats.labels_set_aside += l[2] || l[3] || l[4];
-        return 0;
+    if (!(r->flags & PPROF_LABELS_ALL)) {
+        kind = label_kind(r, l[1]);
+        if (!is_identity(r, kind, l))
+            return 0;
     }
     if (r->n_labels >= r->limits->labels_max) {
         r->n_labels++; /* counted only; refused at the end of the sample */
         return 0;
     }
-    label = (struct label){.key = string(r, l[1]), .str = string(r, l[2])};
+    label.key = kind == LABEL_ENDPOINT ? symbols_string(r->into->symbols, BYTES_LIT("endpoint"))
+                                       : string(r, l[1]);
+    label.str = string(r, l[2]);
     if (l[2] == 0) {
         label.num = (int64_t)l[3];
         label.unit = string(r, l[4]);
@@ -775,6 +776,8 @@ static int read_sample(struct pprof_reader *r, struct bytes message)
 
     r->n_stack = r->n_labels = 0;
     r->n_values = 0;
+    r->span = (struct span){0};
+    r->set_aside = false;
     while ((step = pb_next(&c, &f)) == PB_FIELD) {
         if (f.number <= 2 && f.type != PB_LEN)
             e = add_scalar(r, &f);
@@ -814,15 +817,51 @@ static bool all_zero(const int64_t *values, uint32_t n)
     return any == 0;
 }
 
+/* Makes a row of the sample's values. */
+static int new_row(struct pprof_reader *r, struct row row)
+{
+    size_t n = (size_t)r->n_rows + 1;
+
+    if (check_limit(r, "too many samples", n, r->limits->samples_max, "samples_max") ||
+        check_limit(r, "too many values", n * r->n_types, r->limits->values_max, "values_max"))
+        return FAILURE;
+    XGROW(r->row, r->row_cap, n);
+    XGROW(r->row_values, r->row_values_cap, n * r->n_types);
+    r->row[n - 1] = row;
+    for (uint32_t t = 0; t < r->n_types; t++)
+        r->row_values[(n - 1) * r->n_types + t] = r->value[t];
+    r->n_rows++;
+    return 0;
+}
+
+/* Adds the sample to the row of one before it that was the same but for what was set aside. */
+static int fold(struct pprof_reader *r, struct row row)
+{
+    const uint64_t *secret = hash_secret();
+    uint64_t place = hash_pair(secret, row.stack, (uint64_t)row.labels << 32 | row.span);
+
+    for (struct probe p = table_probe(&r->folded, place); table_next(&r->folded, &p);) {
+        int64_t *values = r->row_values + (size_t)p.id * r->n_types;
+
+        if (memcmp(&r->row[p.id], &row, sizeof row) != 0)
+            continue;
+        for (uint32_t t = 0; t < r->n_types; t++)
+            values[t] = add_saturating(values[t], r->value[t], &r->saturated);
+        return 0;
+    }
+    table_insert(&r->folded, place, r->n_rows);
+    return new_row(r, row);
+}
+
 static int journal_sample(struct pprof_reader *r)
 {
     struct stacks *stacks = r->into->stacks;
-    uint32_t row = r->n_rows++;
+    struct row row = {.stack = stacks_intern(stacks, r->stack, r->n_stack),
+                      .labels = profile_labels(r->into, r->label, r->n_labels),
+                      .span = profile_span(r->into, &r->span)};
 
-    r->row_stack[row] = stacks_intern(stacks, r->stack, r->n_stack);
-    r->row_labels[row] = profile_labels(r->into, r->label, r->n_labels);
-    for (uint32_t t = 0; t < r->n_types; t++)
-        r->row_values[(size_t)row * r->n_types + t] = r->value[t];
+    if (r->set_aside ? fold(r, row) : new_row(r, row))
+        return FAILURE;
     return check_limit(r, "too many different stacks, in nodes",
                        stacks_n_nodes(stacks) - r->nodes_before, r->limits->nodes_max, "nodes_max");
 }
@@ -833,9 +872,6 @@ static int read_samples(struct pprof_reader *r)
     struct pb_field f;
 
     XGROW(r->stack, r->stack_cap, r->limits->depth_max);
-    XGROW(r->row_stack, r->row_stack_cap, r->stats.samples);
-    XGROW(r->row_labels, r->row_labels_cap, r->stats.samples);
-    XGROW(r->row_values, r->row_values_cap, (size_t)r->stats.samples * r->n_types);
     r->nodes_before = stacks_n_nodes(r->into->stacks);
     while (pb_next(&c, &f) == PB_FIELD) {
         if (f.number != 2)
@@ -900,13 +936,15 @@ static int commit(struct pprof_reader *r)
                     "profiles of different sample types or periods cannot be merged");
     p->period_type = period_type;
     merge_header(r);
+    p->saturated += r->saturated;
     for (uint32_t i = 0; i < r->n_rows; i++)
-        profile_add(p, r->row_stack[i], r->row_labels[i], r->row_values + (size_t)i * r->n_types);
+        profile_add_in_span(p, r->row[i].stack, r->row[i].labels, r->row[i].span,
+                            r->row_values + (size_t)i * r->n_types);
     return 0;
 }
 
-int pprof_read(struct pprof_reader *r, struct bytes raw, const struct pprof_limits *limits,
-               unsigned flags, struct profile *into, struct pprof_stats *stats, struct failure *f)
+int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
+               unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f)
 {
     int e;
 

@@ -1,8 +1,9 @@
 /*
- * How it works. Rows stand in columns: stack, label set, and one column of values per type, all
- * with room for the same number of rows. A row without labels, which most are, is found by an array
- * over stack ids; one with labels by a table. Label sets are sorted runs in one array, numbered in
- * order of appearance, and found by a table of their own.
+ * How it works. Rows stand in columns: stack, label set, span, and one column of values per type,
+ * all with room for the same number of rows. A row without labels or span, which most are, is found
+ * by an array over stack ids; the others by a table. Label sets are sorted runs in one array, and
+ * spans an array; both are numbered in order of appearance and found by tables of their own. The
+ * column of spans appears with the first row that has one: where nobody traces, nobody pays.
  */
 #include "profile/profile.h"
 
@@ -17,11 +18,12 @@ enum { ROW_NONE = UINT32_MAX };
 
 struct profile_index {
     const uint64_t *secret;
-    size_t row_stack_cap, row_labels_cap;
+    size_t row_stack_cap, row_labels_cap, row_span_cap;
+    uint32_t *row_span; /* the profile's, kept while it has none */
     size_t values_cap[PROFILE_TYPES_MAX];
-    uint32_t *plain_row; /* [stack] its row without labels, or ROW_NONE */
+    uint32_t *plain_row; /* [stack] its row without labels and span, or ROW_NONE */
     size_t n_plain, plain_cap;
-    struct table labelled; /* (stack, labels) → row */
+    struct table labelled; /* (stack, labels, span) → row */
 
     struct label *label; /* the sets, one behind the other */
     size_t n_label, label_cap;
@@ -29,6 +31,11 @@ struct profile_index {
     uint32_t n_sets;
     size_t set_cap;
     struct table sets;
+
+    struct span *span; /* span 0 is none */
+    uint32_t n_spans;
+    size_t span_cap;
+    struct table spans;
 };
 
 static void forget_rows(struct profile_index *ix)
@@ -36,11 +43,13 @@ static void forget_rows(struct profile_index *ix)
     SETTLE(ix->plain_row, ix->plain_cap, ix->n_plain);
     SETTLE(ix->label, ix->label_cap, ix->n_label);
     SETTLE(ix->set_end, ix->set_cap, ix->n_sets);
+    SETTLE(ix->span, ix->span_cap, ix->n_spans);
     ix->n_plain = 0;
     ix->n_label = 0;
-    ix->n_sets = 1;
+    ix->n_sets = ix->n_spans = 1;
     table_reset(&ix->labelled);
     table_reset(&ix->sets);
+    table_reset(&ix->spans);
 }
 
 void profile_init(struct profile *p, struct symbols *symbols, struct stacks *stacks)
@@ -50,6 +59,8 @@ void profile_init(struct profile *p, struct symbols *symbols, struct stacks *sta
     ix->secret = hash_secret();
     XGROW(ix->set_end, ix->set_cap, 1);
     ix->set_end[0] = 0;
+    XGROW(ix->span, ix->span_cap, 1);
+    ix->span[0] = (struct span){0};
     forget_rows(ix);
     *p = (struct profile){.symbols = symbols, .stacks = stacks, .index = ix};
 }
@@ -64,11 +75,14 @@ void profile_deinit(struct profile *p)
         free(p->values[i]);
     free(p->row_stack);
     free(p->row_labels);
+    free(ix->row_span);
     free(ix->plain_row);
     free(ix->label);
     free(ix->set_end);
+    free(ix->span);
     table_deinit(&ix->labelled);
     table_deinit(&ix->sets);
+    table_deinit(&ix->spans);
     free(ix);
     *p = (struct profile){0};
 }
@@ -80,6 +94,7 @@ void profile_reset(struct profile *p)
 
     fresh.row_stack = SETTLE(p->row_stack, ix->row_stack_cap, p->n_rows);
     fresh.row_labels = SETTLE(p->row_labels, ix->row_labels_cap, p->n_rows);
+    SETTLE(ix->row_span, ix->row_span_cap, p->row_span ? p->n_rows : 0);
     for (size_t t = 0; t < PROFILE_TYPES_MAX; t++)
         SETTLE(p->values[t], ix->values_cap[t], t < p->n_types ? p->n_rows : 0);
     memcpy(fresh.values, p->values, sizeof fresh.values);
@@ -200,7 +215,50 @@ uint32_t profile_n_label_sets(const struct profile *p)
     return p->index->n_sets;
 }
 
-static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels)
+uint32_t profile_span(struct profile *p, const struct span *span)
+{
+    struct profile_index *ix = p->index;
+    uint64_t place;
+
+    if (!(span->trace_hi | span->trace_lo | span->root | span->id))
+        return 0;
+    place = hash_pair(ix->secret, hash_pair(ix->secret, span->trace_hi, span->trace_lo),
+                      hash_pair(ix->secret, span->root, span->id));
+    for (struct probe at = table_probe(&ix->spans, place); table_next(&ix->spans, &at);)
+        if (memcmp(&ix->span[at.id], span, sizeof *span) == 0)
+            return at.id;
+    XGROW(ix->span, ix->span_cap, (size_t)ix->n_spans + 1);
+    ix->span[ix->n_spans] = *span;
+    table_insert(&ix->spans, place, ix->n_spans);
+    return ix->n_spans++;
+}
+
+const struct span *profile_get_span(const struct profile *p, uint32_t id)
+{
+    CHECK(id < p->index->n_spans);
+    return &p->index->span[id];
+}
+
+uint32_t profile_n_spans(const struct profile *p)
+{
+    return p->index->n_spans;
+}
+
+/* Of the row that is being made. */
+static void set_span(struct profile *p, uint32_t span)
+{
+    struct profile_index *ix = p->index;
+
+    if (!p->row_span && span == 0)
+        return;
+    XGROW(ix->row_span, ix->row_span_cap, (size_t)p->n_rows + 1);
+    if (!p->row_span)
+        memset(ix->row_span, 0, p->n_rows * sizeof *ix->row_span);
+    ix->row_span[p->n_rows] = span;
+    p->row_span = ix->row_span;
+}
+
+static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span)
 {
     struct profile_index *ix = p->index;
     size_t want = (size_t)p->n_rows + 1;
@@ -214,6 +272,7 @@ static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels)
     }
     p->row_stack[p->n_rows] = stack;
     p->row_labels[p->n_rows] = labels;
+    set_span(p, span);
     return p->n_rows++;
 }
 
@@ -230,31 +289,44 @@ static uint32_t plain_row(struct profile *p, uint32_t stack)
         ix->n_plain = n;
     }
     if (ix->plain_row[stack] == ROW_NONE)
-        ix->plain_row[stack] = new_row(p, stack, 0);
+        ix->plain_row[stack] = new_row(p, stack, 0, 0);
     return ix->plain_row[stack];
 }
 
-static uint32_t labelled_row(struct profile *p, uint32_t stack, uint32_t labels)
+static bool row_is(const struct profile *p, uint32_t row, uint32_t stack, uint32_t labels,
+                   uint32_t span)
+{
+    return p->row_stack[row] == stack && p->row_labels[row] == labels &&
+           (p->row_span ? p->row_span[row] : 0) == span;
+}
+
+static uint32_t labelled_row(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span)
 {
     struct profile_index *ix = p->index;
-    uint64_t place = hash_pair(ix->secret, stack, labels);
+    uint64_t place = hash_pair(ix->secret, stack, (uint64_t)labels << 32 | span);
     uint32_t row;
 
-    CHECK(stack < stacks_count(p->stacks) && labels < ix->n_sets);
+    CHECK(stack < stacks_count(p->stacks) && labels < ix->n_sets && span < ix->n_spans);
     for (struct probe at = table_probe(&ix->labelled, place); table_next(&ix->labelled, &at);)
-        if (p->row_stack[at.id] == stack && p->row_labels[at.id] == labels)
+        if (row_is(p, at.id, stack, labels, span))
             return at.id;
-    row = new_row(p, stack, labels);
+    row = new_row(p, stack, labels, span);
     table_insert(&ix->labelled, place, row);
     return row;
 }
 
-void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values)
+void profile_add_in_span(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span,
+                         const int64_t *values)
 {
-    uint32_t row = labels ? labelled_row(p, stack, labels) : plain_row(p, stack);
+    uint32_t row = labels | span ? labelled_row(p, stack, labels, span) : plain_row(p, stack);
 
     for (uint32_t t = 0; t < p->n_types; t++)
         p->values[t][row] = add_saturating(p->values[t][row], values[t], &p->saturated);
+}
+
+void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values)
+{
+    profile_add_in_span(p, stack, labels, 0, values);
 }
 
 int64_t profile_total(const struct profile *p, uint32_t type)

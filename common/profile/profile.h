@@ -3,8 +3,8 @@
  *
  * The one shape between the formats and everything else. Readers (formats/pprof.h, wire/record.h)
  * *add* to a profile: reading many into one is merging them. Rows with equal stack and equal
- * identity labels are summed. Symbols and stacks are borrowed, so that they may be one upload's
- * own, or a service's that lives for days.
+ * identity labels, and in the same span, are summed. Symbols and stacks are borrowed, so that they
+ * may be one upload's own, or a service's that lives for days.
  *
  * Sums saturate at the ends of int64_t and are counted in `saturated`. One thread owns a profile.
  */
@@ -22,6 +22,14 @@ struct label {
     uint32_t str;               /* 0: numeric */
     int64_t num;
     uint32_t unit;
+};
+
+/*
+ * The span a sample was taken in, as far as its agent says: ids as big-endian numbers, 0 unknown
+ * (Datadog has span and root, Pyroscope the span, OTLP trace and span). The endpoint is a label.
+ */
+struct span {
+    uint64_t trace_hi, trace_lo, root, id;
 };
 
 struct sample_type {
@@ -43,10 +51,11 @@ struct profile {
     uint32_t n_rows;
     uint32_t *row_stack;        /* [n_rows] */
     uint32_t *row_labels;       /* [n_rows] label set id; 0: none */
+    uint32_t *row_span;         /* [n_rows] span id; 0: none. NULL while no row has a span */
     int64_t *values[PROFILE_TYPES_MAX];     /* [n_types][n_rows] */
 
     uint64_t saturated;         /* additions that hit the end of int64_t */
-    struct profile_index *index;            /* private: (stack, labels) → row, label sets */
+    struct profile_index *index;            /* private: (stack, labels, span) → row, the sets */
 };
 
 void profile_init(struct profile *p, struct symbols *symbols, struct stacks *stacks);
@@ -67,6 +76,14 @@ uint32_t profile_n_label_sets(const struct profile *p);     /* set 0 (empty) inc
 
 /* Adds values[0..n_types) to the row of (stack, labels). */
 void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values);
+
+/* The id of a span; all zeros gives 0. */
+uint32_t profile_span(struct profile *p, const struct span *span);
+const struct span *profile_get_span(const struct profile *p, uint32_t id);
+uint32_t profile_n_spans(const struct profile *p);          /* span 0 (none) included */
+/* profile_add to the row of (stack, labels, span). */
+void profile_add_in_span(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span,
+                         const int64_t *values);
 
 /* Sum of one type over all rows, saturating. */
 int64_t profile_total(const struct profile *p, uint32_t type);

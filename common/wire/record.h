@@ -9,9 +9,9 @@
  *   tagged sections (varint tag, varint length, bytes) under the codec. Unknown sections are skipped.
  *
  * Columns: strings, functions, mappings, frames, stacks as a prefix trie (a parent's index is always
- * smaller: no cycles by construction), label sets, rows (node, label set), one value column per
- * profile type. A record is self-contained. Above RECORD_BYTES_MAX a profile is split by rows into
- * parts k of n, which count as one profile.
+ * smaller: no cycles by construction), label sets, spans, rows (node, label set, span), one value
+ * column per profile type. A record is self-contained. Above RECORD_BYTES_MAX a profile is split by
+ * rows into parts k of n, which count as one profile.
  *
  * Decoding trusts nothing: CRC first, every index checked, the raw length capped.
  */
@@ -77,7 +77,7 @@ int record_open(struct record_decoder *d, struct bytes value, struct record_head
 int record_types(struct record_decoder *d, const struct bytes **ret_types, uint32_t *ret_n);
 /* Adds the opened record's rows to into, whose types become the five-part names (unit id 0). All or
  * nothing: of a bad record only symbols and stacks without values may stay. Labels are read only if
- * with_labels. 0, -EBADMSG, or PROFILE_E_TYPES. */
-int record_read(struct record_decoder *d, struct profile *into, bool with_labels);
+ * with_labels, spans only if with_spans. 0, -EBADMSG, or PROFILE_E_TYPES. */
+int record_read(struct record_decoder *d, struct profile *into, bool with_labels, bool with_spans);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Opening checks the CRC and reads the header: all that a duplicate costs. The columns are inflated
  * when they are first asked for, cut into sections, and read in the order of their references:
- * strings, functions, mappings, frames, nodes, label sets. Each table becomes a map from the
+ * strings, functions, mappings, frames, nodes, label sets, spans. Each table becomes a map from the
  * record's ids to those of the profile that is added to. Values are checked before the first row is
  * added, so that a bad record adds no row.
  */
@@ -41,7 +41,7 @@ struct record_decoder {
     struct bytes types[PROFILE_TYPES_MAX];
     struct bytes *text; /* [string.n]; string.id: STRING_UNSEEN, or interned */
     size_t cap_text;
-    struct map string, function, mapping, frame, node, labels;
+    struct map string, function, mapping, frame, node, labels, span;
     struct label *set;
     size_t cap_set;
 };
@@ -57,7 +57,8 @@ struct record_decoder *record_decoder_new(void)
 
 void record_decoder_free(struct record_decoder *d)
 {
-    struct map *maps[] = {&d->string, &d->function, &d->mapping, &d->frame, &d->node, &d->labels};
+    struct map *maps[] = {&d->string, &d->function, &d->mapping, &d->frame,
+                          &d->node,   &d->labels,   &d->span};
 
     if (!d)
         return;
@@ -432,17 +433,54 @@ static bool labels_read(struct record_decoder *d, struct profile *into)
     return !into || cursor_left(&c) == 0;
 }
 
+static uint64_t u64_get(struct cursor *c)
+{
+    uint64_t v;
+
+    memcpy(&v, c->at, sizeof v);
+    c->at += sizeof v;
+    return le64toh(v);
+}
+
+/* Without an into all map to span 0, none. */
+static bool spans_read(struct record_decoder *d, struct profile *into)
+{
+    enum { COLUMNS = 4 };
+    struct cursor c, column[COLUMNS];
+    uint32_t n;
+
+    if (!table_open(d, SECTION_SPANS, &c, &d->span, &n) ||
+        cursor_left(&c) != (size_t)n * COLUMNS * sizeof(uint64_t))
+        return false;
+    memset(d->span.id, 0, d->span.n * sizeof *d->span.id);
+    for (size_t i = 0; i < COLUMNS; i++)
+        column[i] = cursor_of(bytes_of(c.at + i * n * sizeof(uint64_t), n * sizeof(uint64_t)));
+    for (uint32_t i = 1; into && i <= n; i++)
+        d->span.id[i] =
+            profile_span(into, &(struct span){u64_get(&column[0]), u64_get(&column[1]),
+                                              u64_get(&column[2]), u64_get(&column[3])});
+    return true;
+}
+
 /* ---- rows -------------------------------------------------------------------------------- */
 
-static bool rows_check(struct record_decoder *d, struct cursor node, struct cursor labels,
-                       uint32_t n)
+/* The columns that a row's key is made of; span is empty where no row has one. */
+struct keys {
+    struct cursor node, labels, span;
+};
+
+static bool rows_check(struct record_decoder *d, struct keys at, uint32_t n)
 {
+    bool spans = cursor_left(&at.span) > 0;
     struct cursor values;
     uint32_t id;
 
     for (uint32_t i = 0; i < n; i++)
-        if (!id_get(&node, &d->node, &id) || !id_get(&labels, &d->labels, &id))
+        if (!id_get(&at.node, &d->node, &id) || !id_get(&at.labels, &d->labels, &id) ||
+            (spans && !id_get(&at.span, &d->span, &id)))
             return false;
+    if (cursor_left(&at.span) > 0)
+        return false;
     for (uint32_t type = 0; type < d->n_types; type++) {
         struct cursor c = cursor_of(d->values[type]);
 
@@ -453,12 +491,12 @@ static bool rows_check(struct record_decoder *d, struct cursor node, struct curs
 }
 
 /* All columns were checked: nothing can fail any more. */
-static void rows_add(struct record_decoder *d, struct profile *into, struct cursor node,
-                     struct cursor labels, uint32_t n)
+static void rows_add(struct record_decoder *d, struct profile *into, struct keys at, uint32_t n)
 {
+    bool spans = cursor_left(&at.span) > 0;
     struct cursor values[PROFILE_TYPES_MAX];
     int64_t row[PROFILE_TYPES_MAX];
-    uint32_t at = 0, set = 0;
+    uint32_t node = 0, set = 0, span = 0;
     uint64_t v = 0;
 
     for (uint32_t type = 0; type < d->n_types; type++)
@@ -468,23 +506,26 @@ static void rows_add(struct record_decoder *d, struct profile *into, struct curs
             varint_get(&values[type], &v);
             row[type] = unzigzag(v);
         }
-        id_get(&node, &d->node, &at);
-        id_get(&labels, &d->labels, &set);
-        profile_add(into, stacks_at(into->stacks, at), set, row);
+        id_get(&at.node, &d->node, &node);
+        id_get(&at.labels, &d->labels, &set);
+        if (spans)
+            id_get(&at.span, &d->span, &span);
+        profile_add_in_span(into, stacks_at(into->stacks, node), set, span, row);
     }
 }
 
 static int rows_read(struct record_decoder *d, struct profile *into)
 {
-    struct cursor c, node, labels;
+    struct keys at = {.span = cursor_of(d->section[SECTION_ROW_SPANS])};
+    struct cursor c;
     uint32_t n;
 
-    if (!table_open(d, SECTION_ROWS, &c, NULL, &n) || !column_take(&c, n, &node) ||
-        !column_take(&c, n, &labels) || cursor_left(&c) > 0)
+    if (!table_open(d, SECTION_ROWS, &c, NULL, &n) || !column_take(&c, n, &at.node) ||
+        !column_take(&c, n, &at.labels) || cursor_left(&c) > 0)
         return -EBADMSG;
-    if (!rows_check(d, node, labels, n))
+    if (!rows_check(d, at, n))
         return -EBADMSG;
-    rows_add(d, into, node, labels, n);
+    rows_add(d, into, at, n);
     return 0;
 }
 
@@ -497,7 +538,7 @@ static int types_declare(struct record_decoder *d, struct profile *into)
     return profile_set_types(into, types, d->n_types);
 }
 
-int record_read(struct record_decoder *d, struct profile *into, bool with_labels)
+int record_read(struct record_decoder *d, struct profile *into, bool with_labels, bool with_spans)
 {
     int r = sections_cut(d);
 
@@ -508,7 +549,7 @@ int record_read(struct record_decoder *d, struct profile *into, bool with_labels
         return r;
     if (!strings_read(d) || !functions_read(d, into->symbols) || !mappings_read(d, into->symbols) ||
         !frames_read(d, into->symbols) || !nodes_read(d, into->stacks) ||
-        !labels_read(d, with_labels ? into : NULL))
+        !labels_read(d, with_labels ? into : NULL) || !spans_read(d, with_spans ? into : NULL))
         return -EBADMSG;
     return rows_read(d, into);
 }

@@ -22,7 +22,16 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum map_kind { MAP_STRING, MAP_FUNCTION, MAP_MAPPING, MAP_FRAME, MAP_NODE, MAP_LABELS, MAP_N };
+enum map_kind {
+    MAP_STRING,
+    MAP_FUNCTION,
+    MAP_MAPPING,
+    MAP_FRAME,
+    MAP_NODE,
+    MAP_LABELS,
+    MAP_SPAN,
+    MAP_N
+};
 
 /* Old id → 0: not in this part, else new id. */
 struct map {
@@ -100,13 +109,16 @@ static void select_rows(struct record_encoder *e, const struct profile *p, uint3
                         uint32_t to)
 {
     const struct stack_node *nodes = stacks_nodes(p->stacks);
-    struct map *node = &e->map[MAP_NODE], *frame = &e->map[MAP_FRAME];
+    struct map *node = &e->map[MAP_NODE], *frame = &e->map[MAP_FRAME], *span = &e->map[MAP_SPAN];
 
     map_clear(node, stacks_n_nodes(p->stacks));
     map_clear(frame, symbols_n_frames(p->symbols));
     map_clear(&e->map[MAP_LABELS], profile_n_label_sets(p));
+    map_clear(span, profile_n_spans(p));
     for (uint32_t i = from; i < to; i++) {
         e->map[MAP_LABELS].id[p->row_labels[i]] = 1;
+        if (p->row_span)
+            span->id[p->row_span[i]] = 1;
         for (uint32_t n = stacks_leaf(p->stacks, p->row_stack[i]); n && !node->id[n];
              n = nodes[n].parent) {
             node->id[n] = 1;
@@ -116,6 +128,7 @@ static void select_rows(struct record_encoder *e, const struct profile *p, uint3
     map_number(node);
     map_number(frame);
     map_number(&e->map[MAP_LABELS]);
+    map_number(span);
 }
 
 static void select_frames(struct record_encoder *e, const struct symbols *s)
@@ -308,6 +321,35 @@ static void write_rows(struct record_encoder *e, const struct profile *p, uint32
     }
 }
 
+static void write_u64(struct buf *out, uint64_t v)
+{
+    uint64_t le = htole64(v);
+
+    buf_append(out, &le, sizeof le);
+}
+
+static void write_spans(struct record_encoder *e, const struct profile *p, uint32_t from,
+                        uint32_t to)
+{
+    const struct map *m = &e->map[MAP_SPAN];
+
+    if (m->used == 0)
+        return;
+    buf_varint(&e->section, m->used);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        write_u64(&e->section, profile_get_span(p, i)->trace_hi);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        write_u64(&e->section, profile_get_span(p, i)->trace_lo);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        write_u64(&e->section, profile_get_span(p, i)->root);
+    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
+        write_u64(&e->section, profile_get_span(p, i)->id);
+    section_end(e, SECTION_SPANS);
+    for (uint32_t i = from; i < to; i++)
+        buf_varint(&e->section, m->id[p->row_span[i]]);
+    section_end(e, SECTION_ROW_SPANS);
+}
+
 static void write_all(struct record_encoder *e, const struct profile *p, const struct bytes *types,
                       uint32_t from, uint32_t to)
 {
@@ -320,6 +362,7 @@ static void write_all(struct record_encoder *e, const struct profile *p, const s
     write_nodes(e, p->stacks);
     write_labels(e, p);
     write_rows(e, p, from, to);
+    write_spans(e, p, from, to);
 }
 
 /* ---- header ------------------------------------------------------------------------------ */

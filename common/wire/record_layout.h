@@ -27,6 +27,8 @@ enum record_section {
     SECTION_LABELS,         /* n sets: number of labels, then key, string, number (zigzag), unit each */
     SECTION_ROWS,           /* n, then columns: node, label set */
     SECTION_VALUES,         /* values (zigzag) of all rows; one such section a type, in their order */
+    SECTION_SPANS,          /* n, then columns of u64 LE: trace high, trace low, root, span */
+    SECTION_ROW_SPANS,      /* a column: span of each row. Both are there only if a row has a span */
     SECTION_N,
 };
 

@@ -61,12 +61,12 @@ static void source_deinit(struct source *s)
 
 static void merge_one(struct source *from, struct bytes gz, unsigned flags, struct sink *to)
 {
-    struct pprof_stats stats;
+    struct decode_stats stats;
     struct bytes plain;
     struct failure f;
 
     if (inflate(from->inflater, gz, INFLATED_MAX, &from->plain, &plain, &f) ||
-        pprof_read(from->reader, plain, &pprof_limits_default, flags, &to->profile, &stats, &f)) {
+        pprof_read(from->reader, plain, &profile_limits_default, flags, &to->profile, &stats, &f)) {
         fprintf(stderr, "%s\n", f.message);
         exit(1);
     }

@@ -14,7 +14,7 @@ struct side {
     struct profile p;
 };
 
-static const struct pprof_limits limits = {
+static const struct profile_limits limits = {
     .samples_max = 10000,
     .depth_max = 256,
     .locations_max = 10000,
@@ -65,7 +65,7 @@ static void read_one(struct pprof_reader *r, struct bytes in, unsigned flags)
 {
     struct side s;
     struct failure f = {0};
-    struct pprof_stats stats;
+    struct decode_stats stats;
 
     side_init(&s);
     if (pprof_read(r, in, &limits, flags, &s.p, &stats, &f) == 0) {

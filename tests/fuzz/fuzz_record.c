@@ -50,7 +50,7 @@ static bool read_side(struct side *s, struct bytes value)
     struct failure f;
 
     return record_open(s->decoder, value, &s->header, &f) == 0 &&
-           record_read(s->decoder, &s->profile, true) == 0;
+           record_read(s->decoder, &s->profile, true, true) == 0;
 }
 
 /* ---- sameness ------------------------------------------------------------------------------ */
@@ -73,6 +73,8 @@ static void print_row(const struct side *s, uint32_t row, struct buf *out)
         buf_append_bytes(out, symbols_text(s->symbols, l[i].unit));
         buf_append(out, &l[i].num, sizeof l[i].num);
     }
+    if (p->row_span)
+        buf_append(out, profile_get_span(p, p->row_span[row]), sizeof(struct span));
     for (uint32_t t = 0; t < p->n_types; t++)
         buf_append(out, &p->values[t][row], sizeof p->values[t][row]);
 }

@@ -79,7 +79,7 @@ static void print_totals(struct seen *s, struct record_decoder *d)
     char *out = s->totals;
 
     profile_init(&p, symbols, stacks);
-    assert_int_equal(record_read(d, &p, true), 0);
+    assert_int_equal(record_read(d, &p, true, true), 0);
     for (uint32_t i = 0; i < p.n_types; i++) {
         struct bytes name = symbols_text(symbols, p.types[i].name);
 

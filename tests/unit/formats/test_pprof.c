@@ -15,8 +15,8 @@ struct fixture {
     struct stacks *st;
     struct profile p;
     struct pprof_reader *reader;
-    struct pprof_limits limits;
-    struct pprof_stats stats;
+    struct profile_limits limits;
+    struct decode_stats stats;
     struct failure failure;
     unsigned flags;
 };
@@ -28,7 +28,7 @@ static int setup(void **state)
     x->sym = symbols_new();
     x->st = stacks_new();
     x->reader = pprof_reader_new();
-    x->limits = pprof_limits_default;
+    x->limits = profile_limits_default;
     profile_init(&x->p, x->sym, x->st);
     *state = x;
     return 0;
@@ -204,6 +204,17 @@ static void equal_samples_are_summed_and_negative_ones_count(void **state)
 #define LABELS                                                                                     \
     STRINGS "6\"endpoint\" 6\"/items\" 6\"span id\" 6\"123\" 6\"bytes\" 6\"end_timestamp_ns\" "
 
+static void append_samples(struct buf *raw, const char *sample, uint32_t n)
+{
+    struct buf one = {0};
+
+    wire_write(sample, &one);
+    buf_reserve(raw, one.len * n);
+    for (uint32_t i = 0; i < n; i++)
+        buf_append_bytes(raw, buf_bytes(&one));
+    buf_deinit(&one);
+}
+
 static void labels_that_make_samples_unique_are_set_aside(void **state)
 {
     struct fixture *x = *state;
@@ -223,6 +234,77 @@ static void labels_that_make_samples_unique_are_set_aside(void **state)
     set = profile_label_set(&x->p, x->p.row_labels[0], &n);
     assert_int_equal(n, 1);
     assert_true(bytes_equal(symbols_text(x->sym, set->str), BYTES_LIT("/items")));
+}
+
+static void samples_that_differ_in_what_is_set_aside_count_once(void **state)
+{
+    struct fixture *x = *state;
+    struct buf raw = {0};
+
+    wire_write(TYPE FUNCTIONS LOCATIONS LABELS, &raw);
+    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954} 3{1:6 2:7}}", 1000);
+    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954}}", 1000);
+    append_samples(&raw, "2{1[2 1] 2[1] 3{1:11 3:17954}}", 1000);
+    x->limits.samples_max = x->limits.values_max = 3;
+    assert_int_equal(read_raw(x, buf_bytes(&raw)), 0);
+    assert_int_equal(x->p.n_rows, 3);
+    for (int row = 0; row < 3; row++)
+        assert_int_equal(x->p.values[0][row], 1000);
+    assert_int_equal(x->stats.samples, 3000);
+    buf_deinit(&raw);
+}
+
+static void spans_in_every_spelling_are_the_samples_own(void **state)
+{
+    static const struct {
+        const char *labels;
+        struct span span;
+    } cases[] = {
+        {"3{1:8 2:9}", {.id = 123}},
+        {"3{1:8 3:-1}", {.id = UINT64_MAX}},
+        {"3{1:12 3:5} 3{1:8 2:13}", {.root = 5, .id = 0x00f067aa0ba902b7}},
+        {"3{1:14 2:15}", {.trace_hi = 0x4bf92f3577b34da6, .trace_lo = 0xa3ce929d0e0e4736}},
+        {"3{1:14 3:7}", {.trace_lo = 7}},
+        {"3{1:8 2:7}", {0}},
+    };
+    struct fixture *x = *state;
+    struct buf text = {0};
+
+    x->flags = PPROF_SPANS;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        forget(x);
+        buf_reset(&text);
+        buf_printf(&text,
+                   "%s 6\"local root span id\" 6\"00f067aa0ba902b7\" 6\"trace_id\" "
+                   "6\"4bf92f3577b34da6a3ce929d0e0e4736\" 2{1[1] 2[1] %s 3{1:11 3:1}} "
+                   "2{1[1] 2[2] %s 3{1:11 3:2}} 2{1[1] 2[4]}",
+                   TYPE FUNCTIONS LOCATIONS LABELS, cases[i].labels, cases[i].labels);
+        assert_int_equal(read_text(x, buf_cstr(&text)), 0);
+        if (!x->p.row_span) {
+            assert_int_equal(cases[i].span.id | cases[i].span.trace_lo, 0);
+            continue;
+        }
+        assert_int_equal(x->p.n_rows, 2);
+        assert_int_equal(x->p.values[0][0], 3);
+        assert_memory_equal(profile_get_span(&x->p, x->p.row_span[0]), &cases[i].span,
+                            sizeof cases[i].span);
+        assert_int_equal(x->p.row_span[1], 0);
+    }
+    buf_deinit(&text);
+}
+
+static void an_endpoint_is_called_endpoint(void **state)
+{
+    struct fixture *x = *state;
+    const struct label *set;
+    size_t n;
+
+    assert_int_equal(read_text(x, TABLES "6\"trace endpoint\" 6\"/pay\" 2{1[1] 2[1] 3{1:6 2:7}}"),
+                     0);
+    set = profile_label_set(&x->p, x->p.row_labels[0], &n);
+    assert_int_equal(n, 1);
+    assert_true(bytes_equal(symbols_text(x->sym, set->key), BYTES_LIT("endpoint")));
+    assert_true(bytes_equal(symbols_text(x->sym, set->str), BYTES_LIT("/pay")));
 }
 
 static void all_labels_are_identity_when_asked_for(void **state)
@@ -308,7 +390,7 @@ static void sloppy_profiles_are_repaired(void **state)
 {
     static const struct {
         const char *what, *text, *folded;
-        struct pprof_stats stats;
+        struct decode_stats stats;
     } cases[] = {
         {"a string index out of range",
          TYPE STRINGS "5{1:1 2:99 4:-1} 4{1:1 4{1:1}} 2{1[1] 2[1]}",
@@ -362,7 +444,7 @@ static void sloppy_profiles_are_repaired(void **state)
 static void limits_name_themselves(void **state)
 {
     static const struct {
-        struct pprof_limits low;
+        struct profile_limits low;
         const char *setting;
     } cases[] = {
         {{.samples_max = 2}, "samples_max"},     {{.depth_max = 1}, "depth_max"},
@@ -373,14 +455,14 @@ static void limits_name_themselves(void **state)
     };
     const char *text = TABLES "2{1[2 1] 2[1] 3{1:3 2:4} 3{1:4 2:5}} 2{1[1] 2[1]} 2{1[2] 2[1]}";
     struct fixture *x = *state;
-    const size_t n_limits = sizeof(struct pprof_limits) / sizeof(uint32_t);
+    const size_t n_limits = sizeof(struct profile_limits) / sizeof(uint32_t);
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const uint32_t *low = (const uint32_t *)&cases[i].low;
         uint32_t *limit = (uint32_t *)&x->limits;
 
         forget(x);
-        x->limits = pprof_limits_default;
+        x->limits = profile_limits_default;
         for (size_t k = 0; k < n_limits; k++)
             if (low[k])
                 limit[k] = low[k];
@@ -433,17 +515,6 @@ static void wire_that_is_not_protobuf_is_refused(void **state)
     }
 }
 
-static void append_samples(struct buf *raw, const char *sample, uint32_t n)
-{
-    struct buf one = {0};
-
-    wire_write(sample, &one);
-    buf_reserve(raw, one.len * n);
-    for (uint32_t i = 0; i < n; i++)
-        buf_append_bytes(raw, buf_bytes(&one));
-    buf_deinit(&one);
-}
-
 static void a_million_empty_samples_cost_nothing(void **state)
 {
     struct fixture *x = *state;
@@ -453,7 +524,9 @@ static void a_million_empty_samples_cost_nothing(void **state)
     append_samples(&raw, "2{}", 1000000);
     assert_int_equal(read_raw(x, buf_bytes(&raw)), FAILURE);
     assert_non_null(strstr(x->failure.message, "0 values"));
-    append_samples(&raw, "2{}", 1);
+    buf_reset(&raw);
+    wire_write(TABLES, &raw);
+    append_samples(&raw, "2{1[1] 2[1]}", 1000001);
     assert_int_equal(read_raw(x, buf_bytes(&raw)), FAILURE);
     assert_non_null(strstr(x->failure.hint, "samples_max"));
     assert_non_null(strstr(x->failure.message, "1000001"));
@@ -604,6 +677,9 @@ int main(void)
         FIXTURE_TEST(addresses_are_relative_to_their_mapping),
         FIXTURE_TEST(equal_samples_are_summed_and_negative_ones_count),
         FIXTURE_TEST(labels_that_make_samples_unique_are_set_aside),
+        FIXTURE_TEST(samples_that_differ_in_what_is_set_aside_count_once),
+        FIXTURE_TEST(spans_in_every_spelling_are_the_samples_own),
+        FIXTURE_TEST(an_endpoint_is_called_endpoint),
         FIXTURE_TEST(all_labels_are_identity_when_asked_for),
         FIXTURE_TEST(reading_more_profiles_merges_them),
         FIXTURE_TEST(bad_profiles_are_refused_and_leave_no_rows),

@@ -218,6 +218,21 @@ static bool put_stack(struct buf *key, const Pb *pb, const Perftools__Profiles__
     return true;
 }
 
+static void put_key(struct buf *key, const Pb *pb, int64_t index)
+{
+    static const char *const endpoint[] = {"spanName", "span_name", "trace endpoint",
+                                           "trace_endpoint"};
+
+    for (size_t i = 0; i < sizeof endpoint / sizeof *endpoint; i++)
+        if (index > 0 && (uint64_t)index < pb->n_string_table &&
+            bytes_equal(bytes_str(endpoint[i]),
+                        bytes_of(pb->string_table[index].data, pb->string_table[index].len))) {
+            buf_append_bytes(key, BYTES_LIT("endpoint\0"));
+            return;
+        }
+    put_string(key, pb, index);
+}
+
 /* Kept labels have string values and no key that is set aside. They are sorted by their text, and a
  * label given twice counts once. */
 static int text_cmp(const void *a, const void *b)
@@ -244,26 +259,36 @@ static void put_texts(struct buf *key, struct buf *texts, size_t n)
 static bool is_set_aside(const Pb *pb, int64_t key)
 {
     static const char *const keys[] = {
-        "timestamp",
-        "timestamps",
-        "end_timestamp_ns",
-        "time",
-        "span id",
-        "local root span id",
-        "trace id",
-        "span_id",
-        "trace_id",
-        "profile_id",
-        "local_root_span_id",
-        "thread id",
-        "thread_id",
-        "thread native id",
-        "task id",
-        "bytes",
         "address",
         "addresses",
         "allocation id",
+        "async id",
+        "bytes",
+        "end_timestamp_ns",
+        "fd",
+        "local root span id",
+        "localRootSpanId",
+        "local_root_span_id",
         "object id",
+        "origin task id",
+        "os thread id",
+        "profile_id",
+        "root_span_id",
+        "span id",
+        "spanId",
+        "span_id",
+        "task id",
+        "thread id",
+        "thread native id",
+        "thread.id",
+        "thread_id",
+        "time",
+        "timestamp",
+        "timestamp_ns",
+        "timestamps",
+        "trace id",
+        "traceId",
+        "trace_id",
     };
 
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -291,7 +316,7 @@ static void put_labels(struct buf *key, const Pb *pb, const Perftools__Profiles_
 
         if (is_empty(pb, l->str) || is_set_aside(pb, l->key))
             continue;
-        put_string(&texts[n], pb, l->key);
+        put_key(&texts[n], pb, l->key);
         put_string(&texts[n++], pb, l->str);
     }
     put_texts(key, texts, n);
@@ -438,7 +463,7 @@ static void compare(struct world *w, const char *name, struct bytes raw)
     profile_reset(&w->p);
     stacks_reset(w->st);
     symbols_reset(w->sym);
-    r = pprof_read(w->reader, raw, &pprof_limits_default, 0, &w->p, NULL, &failure);
+    r = pprof_read(w->reader, raw, &profile_limits_default, 0, &w->p, NULL, &failure);
     w->n_compared++;
     if (r == 0) {
         w->n_accepted++;

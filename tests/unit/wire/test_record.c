@@ -105,6 +105,16 @@ static void print_labels(const struct profile *p, uint32_t set, struct buf *out)
     }
 }
 
+static void print_span(const struct profile *p, uint32_t span, struct buf *out)
+{
+    const struct span *s = profile_get_span(p, span);
+
+    if (span)
+        buf_printf(out, "in %llx.%llx/%llx/%llx", (unsigned long long)s->trace_hi,
+                   (unsigned long long)s->trace_lo, (unsigned long long)s->root,
+                   (unsigned long long)s->id);
+}
+
 static void print_row(const struct profile *p, uint32_t row, struct buf *out)
 {
     uint32_t frames[64];
@@ -119,6 +129,7 @@ static void print_row(const struct profile *p, uint32_t row, struct buf *out)
     }
     buf_append_str(out, " ");
     print_labels(p, p->row_labels[row], out);
+    print_span(p, p->row_span ? p->row_span[row] : 0, out);
     for (uint32_t t = 0; t < p->n_types; t++)
         buf_printf(out, " %lld", (long long)p->values[t][row]);
     buf_append_str(out, "\n");
@@ -222,9 +233,44 @@ static int read_into(struct bytes value, struct sample *to, bool with_labels)
     int r = record_open(d, value, &h, &f);
 
     if (r == 0)
-        r = record_read(d, &to->profile, with_labels);
+        r = record_read(d, &to->profile, with_labels, with_labels);
     record_decoder_free(d);
     return r;
+}
+
+static void add_in_span(struct sample *s, struct span span, int64_t value)
+{
+    uint32_t stack = stacks_intern(s->stacks, (uint32_t[]){frame(s, "main", 10)}, 1);
+
+    profile_add_in_span(&s->profile, stack, label_set(s, "endpoint", "/pay", 0),
+                        profile_span(&s->profile, &span), (int64_t[]){value, 1});
+}
+
+static void spans_read_back_and_fold_where_nobody_wants_them(void **state)
+{
+    struct parts parts = {0};
+    struct sample from, with, without;
+
+    (void)state;
+    sample_init(&from);
+    sample_init(&with);
+    sample_init(&without);
+    fill(&from);
+    add_in_span(&from, (struct span){.root = 1, .id = UINT64_MAX}, 10);
+    add_in_span(&from, (struct span){.trace_hi = 1, .trace_lo = 2, .id = 3}, 20);
+    add_in_span(&from, (struct span){0}, 40);
+    encode(&from, &parts);
+    assert_int_equal(read_into(buf_bytes(&parts.value[0]), &with, true), 0);
+    assert_same(&from.profile, &with.profile);
+    assert_int_equal(profile_n_spans(&with.profile), 3);
+    assert_int_equal(read_into(buf_bytes(&parts.value[0]), &without, false), 0);
+    assert_null(without.profile.row_span);
+    assert_int_equal(without.profile.n_rows, 4);
+    assert_int_equal(profile_total(&without.profile, 0), profile_total(&from.profile, 0));
+    parts_deinit(&parts);
+    sample_deinit(&from);
+    sample_deinit(&with);
+    sample_deinit(&without);
 }
 
 static void a_record_reads_back_with_its_header_and_every_row(void **state)
@@ -256,7 +302,7 @@ static void a_record_reads_back_with_its_header_and_every_row(void **state)
     assert_int_equal(record_types(d, &names, &n), 0);
     assert_int_equal(n, 2);
     assert_true(bytes_equal(names[1], types[1]));
-    assert_int_equal(record_read(d, &to.profile, true), 0);
+    assert_int_equal(record_read(d, &to.profile, true, true), 0);
     assert_same(&from.profile, &to.profile);
     record_decoder_free(d);
     parts_deinit(&parts);
@@ -440,7 +486,7 @@ static void stamping_changes_the_sequence_and_nothing_else(void **state)
     record_stamp(value->data, value->len, (struct hash128){5, 6}, 1 << 20, 77);
     assert_int_equal(record_open(d, buf_bytes(value), &h, &f), 0);
     assert_true(h.source.hi == 5 && h.source.lo == 6 && h.seq == 1 << 20 && h.low == 77);
-    assert_int_equal(record_read(d, &to.profile, true), 0);
+    assert_int_equal(record_read(d, &to.profile, true, true), 0);
     assert_same(&from.profile, &to.profile);
     record_decoder_free(d);
     parts_deinit(&parts);
@@ -464,7 +510,7 @@ static void every_flipped_bit_and_every_cut_is_noticed(void **state)
     for (size_t i = 0; i < parts.value[0].len; i++) {
         parts.value[0].data[i] ^= 0x10;
         if (record_open(d, buf_bytes(&parts.value[0]), &h, &f) == 0)
-            assert_int_equal(record_read(d, &to.profile, true), -EBADMSG);
+            assert_int_equal(record_read(d, &to.profile, true, true), -EBADMSG);
         parts.value[0].data[i] ^= 0x10;
     }
     for (size_t len = 0; len < parts.value[0].len; len++)
@@ -608,6 +654,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_reads_back_with_its_header_and_every_row),
+        cmocka_unit_test(spans_read_back_and_fold_where_nobody_wants_them),
         cmocka_unit_test(it_carries_only_the_symbols_that_its_rows_use),
         cmocka_unit_test(without_labels_rows_of_one_stack_become_one),
         cmocka_unit_test(reading_two_records_into_one_profile_adds_them),
