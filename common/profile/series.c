@@ -121,8 +121,9 @@ struct bytes tag_canonical(struct bytes key)
 
 bool tag_is_dropped(struct bytes key)
 {
-    static const char *const prefixes[] = {"__", "otel.scope.", "otel_scope_", "process.runtime.",
-                                           "process_runtime_"};
+    static const char *const prefixes[] = {"__",         "otel.scope.",      "otel_scope_",
+                                           "_dd.",       "process.runtime.", "process_runtime_",
+                                           "profile_seq"};
 
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (bytes_starts(key, bytes_str(prefixes[i])))

@@ -42,7 +42,7 @@ bool tag_is_series(struct bytes key, const char *extra);
  * deployment.environment(.name) → env, service_name → service … Unknown keys come back as they are. */
 struct bytes tag_canonical(struct bytes key);
 /* True for keys that never make a series nor an instance tag: __session_id__, otel.scope.*,
- * process.runtime.* … */
+ * process.runtime.*, Datadog's _dd.* and profile_seq … */
 bool tag_is_dropped(struct bytes key);
 
 /* The tenant of a request without X-Scope-OrgID, written and read. */
