@@ -1,12 +1,13 @@
 // generate makes series of profiles for the benchmarks: N variants of one service, each drawn anew
-// from the stacks of a recorded profile by their weight. Some draws are spliced, the leaf part of
-// one stack on the root part of another at a location that both have, so that new stacks keep
-// coming as they do in reality. Deterministic: the same recordings give the same files.
+// from recorded stacks by their weight. Some draws are spliced, the leaf part of one stack on the
+// root part of another at a location that both have, so that new stacks keep coming as they do in
+// reality. Deterministic: the same recordings give the same files.
 //
-//	generate RECORDINGS OUT      RECORDINGS has grpc-cpu-with-spans.pb.gz, alloc_objects.pb.gz
+//	generate RECORDINGS OUT
 //
-// There is no recorded JVM or C++ pprof among them: jvm and jvm-novel are the shapes of Go stacks
-// under names as a JVM has them, cpp those under C++ names with several addresses a function.
+// RECORDINGS has go/grpc-cpu-with-spans.pb.gz, go/alloc_objects.pb.gz and jfr/kafka-broker-cpu-*.jfr.gz,
+// of which the jfr tool of a JDK reads the stacks for jvm and jvm-novel. There is no recorded C++
+// pprof among them: cpp is the Go service under C++ names with several addresses a function.
 package main
 
 import (
@@ -104,11 +105,10 @@ func (s *service) index() {
 }
 
 // renamed is the service with every location put through f, which gets a stack's number too.
-func (s *service) renamed(keep int, f func(l location, sample int) location) *service {
+func (s *service) renamed(f func(l location, sample int) location) *service {
 	out := &service{types: s.types}
 	known := map[string]*location{}
-	for i := 0; i < len(s.samples); i += keep {
-		x := s.samples[i]
+	for i, x := range s.samples {
 		stack := make([]*location, len(x.stack))
 		for k, l := range x.stack {
 			to := f(*l, i)
@@ -130,19 +130,6 @@ func mapNames(l location, name func(function) function) location {
 		lines[i] = line{name(x.function), x.line}
 	}
 	return location{l.address, lines}
-}
-
-// "google.golang.org/grpc.(*Server).handle" becomes "org/golang/google/grpc/Server.handle".
-func javaName(f function) function {
-	clean := strings.NewReplacer("(*", "", ")", "", ".func", "$$Lambda$0x", "-", "_").Replace(f.name)
-	slash := strings.LastIndex(clean, "/")
-	host, rest := clean[:slash+1], clean[slash+1:]
-	parts := strings.Split(rest, ".")
-	if len(parts) < 3 {
-		parts = append([]string{parts[0], "Native"}, parts[1:]...)
-	}
-	return function{name: "org/" + strings.ReplaceAll(host, ".", "/") +
-		strings.Join(parts[:len(parts)-1], "/") + "." + parts[len(parts)-1]}
 }
 
 func cppName(f function) function {
@@ -259,10 +246,10 @@ func main() {
 	if len(os.Args) != 3 {
 		log.Fatal("usage: generate RECORDINGS OUT")
 	}
-	cpu := load(filepath.Join(os.Args[1], "grpc-cpu-with-spans.pb.gz"))
-	heap := load(filepath.Join(os.Args[1], "alloc_objects.pb.gz"))
-	jvm := cpu.renamed(2, func(l location, _ int) location { return mapNames(l, javaName) })
-	cpp := cpu.renamed(1, func(l location, sample int) location {
+	cpu := load(filepath.Join(os.Args[1], "go/grpc-cpu-with-spans.pb.gz"))
+	heap := load(filepath.Join(os.Args[1], "go/alloc_objects.pb.gz"))
+	jvm := loadJFR(filepath.Join(os.Args[1], "jfr/kafka-broker-cpu-*.jfr.gz"))
+	cpp := cpu.renamed(func(l location, sample int) location {
 		l = mapNames(l, cppName)
 		l.address += uint64(sample%8) * 16
 		for i := range l.lines {
