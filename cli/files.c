@@ -69,14 +69,58 @@ void loaded_deinit(struct loaded *l)
     symbols_free(l->symbols);
 }
 
+static uint32_t copy_labels(struct profile *to, const struct profile *from, uint32_t id)
+{
+    size_t n;
+    const struct label *set = profile_label_set(from, id, &n);
+    struct label *copy = xmalloc(n * sizeof *copy + 1);
+    uint32_t r;
+
+    memcpy(copy, set, n * sizeof *copy);
+    r = profile_labels(to, copy, n);
+    free(copy);
+    return r;
+}
+
+/* Adds p, of the same symbols and stacks. */
+static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
+                      struct failure *f)
+{
+    struct profile *sum = &((struct loaded *)ctx)->profile;
+    int64_t values[PROFILE_TYPES_MAX];
+
+    (void)about;
+    if (profile_set_types(sum, p->types, p->n_types) != 0)
+        return fail(f, 400, "types_differ", NULL,
+                    "profiles of different sample types or periods cannot be merged");
+    sum->period_type = p->period_type;
+    sum->period = p->period;
+    sum->default_type = p->default_type;
+    if (p->time_ns && (!sum->time_ns || p->time_ns < sum->time_ns))
+        sum->time_ns = p->time_ns;
+    sum->duration_ns += p->duration_ns;
+    for (uint32_t i = 0; i < p->n_rows; i++) {
+        for (uint32_t t = 0; t < p->n_types; t++)
+            values[t] = p->values[t][i];
+        profile_add(sum, p->row_stack[i], copy_labels(sum, p, p->row_labels[i]), values);
+    }
+    return 0;
+}
+
 int loaded_add(struct loaded *l, struct bytes body, const char *name, struct failure *f)
 {
-    struct decode_limits limits = {FILE_BYTES_MAX, pprof_limits_default};
+    struct decode_limits limits = {FILE_BYTES_MAX, profile_limits_default};
     struct decoder *d = decoder_new(&limits);
+    struct decode_stats stats = {0};
+    struct profile scratch;
     struct failure why;
-    const char *format;
-    int r = decode(d, body, &l->profile, &format, NULL, &why);
+    struct reading rd = {
+        .into = &scratch, .stats = &stats, .emit = on_profile, .ctx = l, .f = &why};
+    int r;
 
+    profile_init(&scratch, l->symbols, l->stacks);
+    r = decode(d, body, &rd);
+    profile_deinit(&scratch);
     decoder_free(d);
     if (r == 0)
         return 0;

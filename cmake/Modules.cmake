@@ -1,6 +1,6 @@
-# hearth_module(NAME DIR DEPS…): a static library of every .c in DIR but main.c.
+# hearth_module(NAME DIR DEPS…): a static library of every .c in DIR and its folders but main.c.
 function(hearth_module name dir)
-    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.c)
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.c)
     list(FILTER sources EXCLUDE REGEX "/main\\.c$")
     if(sources)
         add_library(${name} STATIC ${sources})

@@ -8,12 +8,15 @@
  */
 #include "collector/codec.h"
 
+#include "base/clock.h"
+#include "base/logger.h"
 #include "base/xalloc.h"
-#include "collector/form.h"
+#include "collector/collector_metrics.h"
 #include "profile/types.h"
 
 #include <malloc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -21,6 +24,8 @@ enum {
     STACK_BYTES = 1 << 20,
     KEEP_BYTES_MAX = 2 << 20, /* of tables; above, the thread begins anew */
     KEEP_SAMPLES_MAX = 50000,
+    ARENA_CHUNK_BYTES = 16 << 10,
+    TYPES_LISTED_MAX = 256, /* in the job's list; what an upload of many more has is not named */
 };
 
 struct codec {
@@ -32,13 +37,23 @@ struct codec {
     struct symbols *symbols;
     struct stacks *stacks;
     struct profile profile;
-    struct form form;
+    struct arena arena;
+    struct buf scratch;
+
+    /* of the job in work */
+    struct codec_job *job;
+    const struct codec_item *item;
+    struct intake intake; /* of the profile that was emitted: the item's, and its own attributes */
+    uint32_t partition;
+    size_t record_bytes, n_types_listed;
     struct profile_type type_names[PROFILE_TYPES_MAX];
     struct bytes types[PROFILE_TYPES_MAX];
 };
 
 struct codecs {
     struct decode_limits limits;
+    struct series_cap *caps;
+    uint32_t profiles_max;
     codec_done_cb *done;
     void *ctx;
     struct mailbox *mailbox;
@@ -57,10 +72,13 @@ static void tools_init(struct codec *k)
     k->symbols = symbols_new();
     k->stacks = stacks_new();
     profile_init(&k->profile, k->symbols, k->stacks);
+    arena_init(&k->arena, ARENA_CHUNK_BYTES);
 }
 
 static void tools_deinit(struct codec *k)
 {
+    buf_deinit(&k->scratch);
+    arena_deinit(&k->arena);
     profile_deinit(&k->profile);
     stacks_free(k->stacks);
     symbols_free(k->symbols);
@@ -72,7 +90,15 @@ static bool was_large(const struct codec *k, const struct codec_job *job)
 {
     return job->failure.code[0] || job->stats.samples > KEEP_SAMPLES_MAX ||
            job->body.len > KEEP_BYTES_MAX ||
-           symbols_bytes(k->symbols) + stacks_bytes(k->stacks) > KEEP_BYTES_MAX;
+           symbols_bytes(k->symbols) + stacks_bytes(k->stacks) + arena_reserved(&k->arena) >
+               KEEP_BYTES_MAX;
+}
+
+static void tables_reset(struct codec *k)
+{
+    profile_reset(&k->profile);
+    stacks_reset(k->stacks);
+    symbols_reset(k->symbols);
 }
 
 static void tidy(struct codec *k, const struct codec_job *job)
@@ -82,9 +108,8 @@ static void tidy(struct codec *k, const struct codec_job *job)
         tools_init(k);
         k->trims_due = 2;
     } else {
-        profile_reset(&k->profile);
-        stacks_reset(k->stacks);
-        symbols_reset(k->symbols);
+        tables_reset(k);
+        arena_reset(&k->arena);
     }
     /* Once now, and once when the loop has freed its part, the body and the records. */
     if (k->trims_due) {
@@ -93,75 +118,220 @@ static void tidy(struct codec *k, const struct codec_job *job)
     }
 }
 
+static int too_much(struct failure *f, const char *what, size_t max, const char *setting)
+{
+    return fail(f, 413, "limit_exceeded", setting, "the upload has more than %zu %s (setting: %s)",
+                max, what, setting);
+}
+
 /* Called with each part of the record; the bytes are the encoder's. */
 static int on_part(void *ctx, uint32_t part, uint32_t parts, struct bytes value)
 {
-    struct codec_job *job = ctx;
-    struct buf copy = {0};
+    struct codec *k = ctx;
+    struct codec_job *job = k->job;
+    struct codec_record *record;
 
     (void)part;
-    XGROW(job->records, job->cap_records, (size_t)parts);
-    buf_reserve(&copy, value.len);
-    buf_append_bytes(&copy, value);
-    job->records[job->n_records++] = copy;
+    /* Many small profiles, each with all the tags, could be far more than what was sent. */
+    k->record_bytes += value.len;
+    if (k->record_bytes > k->all->limits.inflated_max_bytes)
+        return too_much(&job->failure, "bytes of records", k->all->limits.inflated_max_bytes,
+                        "inflated_max");
+    XGROW(job->records, job->cap_records, job->n_records + parts - part);
+    record = &job->records[job->n_records++];
+    *record = (struct codec_record){.partition = k->partition};
+    buf_reserve(&record->value, value.len);
+    buf_append_bytes(&record->value, value);
     return 0;
 }
 
-static void name_types(struct codec *k, struct codec_job *job)
+static bool is_listed(const struct codec_job *job, struct bytes type)
 {
-    const struct profile *p = &k->profile;
+    const struct buf *list = &job->types;
 
+    for (size_t at = 0; at < list->len; at += strlen((const char *)list->data + at) + 1)
+        if (bytes_equal(bytes_str((const char *)list->data + at), type))
+            return true;
+    return false;
+}
+
+static void list_type(struct codec *k, struct bytes type)
+{
+    if (k->n_types_listed == TYPES_LISTED_MAX || is_listed(k->job, type))
+        return;
+    buf_append(&k->job->types, type.data, type.len + 1);
+    k->n_types_listed++;
+}
+
+static struct bytes family_of(const struct codec *k, struct bytes sample_type,
+                              const struct profile_about *about)
+{
+    const struct codec_item *item = k->item;
+    struct bytes said = {0};
+
+    if (item->family)
+        said = item->family(item->family_ctx, sample_type);
+    return said.len ? said : about->hint;
+}
+
+static void name_types(struct codec *k, const struct profile *p, const struct profile_about *about)
+{
     for (uint32_t i = 0; i < p->n_types; i++) {
         struct bytes name = symbols_text(k->symbols, p->types[i].name);
 
         profile_type_of(&k->type_names[i], name, symbols_text(k->symbols, p->types[i].unit),
                         symbols_text(k->symbols, p->period_type.name),
-                        symbols_text(k->symbols, p->period_type.unit),
-                        form_hint_of(&k->form, name));
+                        symbols_text(k->symbols, p->period_type.unit), family_of(k, name, about));
         k->types[i] = bytes_str(k->type_names[i].name);
-        buf_append(&job->types, k->types[i].data, k->types[i].len + 1);
+        list_type(k, k->types[i]);
     }
 }
 
-static int encode(struct codec *k, struct codec_job *job, const char *format)
+static void cap_series(struct codec *k)
 {
-    const struct intake *in = job->intake;
-    struct record_header h = {
-        .tenant = job->tenant,
-        .service = in->service,
-        .series = in->series,
-        .instance = in->instance,
-        .format = bytes_str(format),
-        .agent = in->agent,
-    };
+    struct intake *in = &k->intake;
+    enum series_verdict v = series_cap_admit(k->all->caps, in->tenant, in->service, &in->series,
+                                             in->times.now_ns / NS_PER_MS);
 
-    if (interval_of(&in->times, k->profile.time_ns, k->profile.duration_ns, &job->start_ns,
-                    &job->end_ns, &job->failure))
+    if (v == SERIES_KNOWN)
+        return;
+    metric_add(&collector_metrics[M_SERIES_OTHER], v == SERVICE_OTHER, 1);
+    LOG(LOG_WARN, "counted_under_other", F_BYTES("service", in->service),
+        F_STR("limit", v == SERVICE_OTHER ? "services_max" : "series_max"),
+        F_INT("value", series_cap_limit(k->all->caps, v)));
+    for (uint32_t i = 0; i < in->series.n; i++)
+        in->series.at[i].value = BYTES_LIT("__other__");
+    if (v == SERVICE_OTHER)
+        in->service = BYTES_LIT("__other__");
+}
+
+static void find_partition(struct codec *k)
+{
+    const struct codec_job *job = k->job;
+
+    buf_reset(&k->scratch);
+    intake_instance(&k->intake, &k->scratch);
+    k->partition = partition_of(k->intake.tenant, k->intake.service, buf_bytes(&k->scratch),
+                                job->spread, job->n_partitions);
+}
+
+/* The request's word counts before the profile's own: a tag that is there stays. */
+static void read_about(struct codec *k, const struct profile_about *about)
+{
+    k->intake = *k->item->intake;
+    for (size_t i = 0; i < about->n_attributes; i++)
+        intake_attribute(&k->intake, about->attributes[i].key, about->attributes[i].value);
+    intake_default_service(&k->intake);
+    if (k->job->service[0] == '\0')
+        snprintf(k->job->service, sizeof k->job->service, "%.*s", (int)k->intake.service.len,
+                 (const char *)k->intake.service.data);
+}
+
+static void widen_bounds(struct codec_job *job, int64_t start_ns, int64_t end_ns)
+{
+    if (job->n_profiles == 0 || start_ns < job->start_ns)
+        job->start_ns = start_ns;
+    if (job->n_profiles == 0 || end_ns > job->end_ns)
+        job->end_ns = end_ns;
+}
+
+static int encode(struct codec *k, const struct profile *p, const struct profile_about *about)
+{
+    struct codec_job *job = k->job;
+    struct record_header h = {.format = bytes_str(about->format)};
+
+    read_about(k, about);
+    if (interval_of(&k->intake.times, p->time_ns, p->duration_ns, &h.start_ns, &h.end_ns,
+                    &job->failure))
         return FAILURE;
-    h.start_ns = job->start_ns;
-    h.end_ns = job->end_ns;
-    name_types(k, job);
-    return record_encode(k->encoder, &k->profile, k->types, &h, on_part, job, &job->failure);
+    cap_series(k);
+    find_partition(k);
+    name_types(k, p, about);
+    widen_bounds(job, h.start_ns, h.end_ns);
+    h.tenant = k->intake.tenant;
+    h.service = k->intake.service;
+    h.series = k->intake.series;
+    h.instance = k->intake.instance;
+    h.agent = k->intake.agent;
+    return record_encode(k->encoder, p, k->types, &h, on_part, k, &job->failure);
+}
+
+/* One profile of the item has been read. */
+static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
+                      struct failure *f)
+{
+    struct codec *k = ctx;
+    uint64_t t0 = uv_hrtime();
+    int r;
+
+    CHECK(f == &k->job->failure);
+    if (k->job->n_profiles == k->all->profiles_max)
+        return too_much(f, "profiles", k->all->profiles_max, "profiles_max");
+    r = encode(k, p, about);
+    k->job->n_profiles++;
+    k->job->encode_s += (double)(uv_hrtime() - t0) / 1e9;
+    return r;
+}
+
+int codec_item(struct codec *k, const struct codec_item *item)
+{
+    struct codec_job *job = k->job;
+    struct reading rd = {
+        .hints = item->hints,
+        .with_spans = true,
+        .into = &k->profile,
+        .stats = &job->stats,
+        .emit = on_profile,
+        .ctx = k,
+        .f = &job->failure,
+    };
+    int r;
+
+    k->item = item;
+    r = decode(k->decoder, item->data, &rd);
+    /* The next one has symbols of its own: what it does not share must not weigh on it. */
+    tables_reset(k);
+    return r;
+}
+
+struct arena *codec_arena(struct codec *k)
+{
+    return &k->arena;
+}
+
+struct failure *codec_failure(struct codec *k)
+{
+    return &k->job->failure;
+}
+
+int codec_inflate(struct codec *k, struct bytes in, struct bytes *ret)
+{
+    struct bytes plain;
+
+    if (decoder_inflate(k->decoder, in, &plain, &k->job->failure))
+        return FAILURE;
+    *ret = arena_copy(&k->arena, plain);
+    return 0;
+}
+
+void codec_skip(struct codec *k, const char *kind)
+{
+    (void)k;
+    collector_count_skipped(kind);
 }
 
 static void run_job(struct codec *k, struct codec_job *job)
 {
-    uint64_t t0 = uv_hrtime(), t1;
-    const char *format = "";
+    uint64_t t0 = uv_hrtime();
     int r;
 
-    k->form.n_hints = 0;
-    k->form.profile = job->body;
-    if (job->intake->multipart &&
-        form_read(&k->form, job->intake->content_type, job->body, &job->failure))
-        return;
-    r = decode(k->decoder, k->form.profile, &k->profile, &format, &job->stats, &job->failure);
-    t1 = uv_hrtime();
-    job->decode_s = (double)(t1 - t0) / 1e9;
-    if (r)
-        return;
-    encode(k, job, format);
-    job->encode_s = (double)(uv_hrtime() - t1) / 1e9;
+    k->job = job;
+    k->record_bytes = k->n_types_listed = 0;
+    r = job->unpack(k, job);
+    CHECK(r == 0 || job->failure.code[0]);
+    if (r == 0)
+        job->failure.code[0] = '\0'; /* a reader may have tried something and gone on */
+    job->decode_s = (double)(uv_hrtime() - t0) / 1e9 - job->encode_s;
 }
 
 static struct codec_job *next_job(struct codecs *all)
@@ -212,11 +382,14 @@ static void start_thread(struct codec *k)
 }
 
 struct codecs *codecs_new(uv_loop_t *loop, unsigned n_threads, const struct decode_limits *limits,
-                          codec_done_cb *done, void *ctx)
+                          struct series_cap *caps, uint32_t profiles_max, codec_done_cb *done,
+                          void *ctx)
 {
     struct codecs *all = xcalloc(1, sizeof *all);
 
     all->limits = *limits;
+    all->caps = caps;
+    all->profiles_max = profiles_max;
     all->done = done;
     all->ctx = ctx;
     all->mailbox = mailbox_new(loop, SIZE_MAX, on_mail, all);
@@ -259,7 +432,7 @@ void codecs_close(struct codecs *all)
 void codec_job_deinit(struct codec_job *job)
 {
     for (size_t i = 0; i < job->n_records; i++)
-        buf_deinit(&job->records[i]);
+        buf_deinit(&job->records[i].value);
     free(job->records);
     buf_deinit(&job->types);
 }

@@ -5,6 +5,8 @@
 #include "collector/collector.h"
 
 #include "base/xalloc.h"
+#include "collector/collector_int.h"
+#include "collector/protocols/protocols.h"
 #include "collector/upload.h"
 
 #include <stdlib.h>
@@ -12,23 +14,13 @@
 #define COLLECTOR_ROW(...) OPTION_ROW(struct collector_options, __VA_ARGS__)
 const struct option_row collector_option_rows[] = {COLLECTOR_OPTIONS(COLLECTOR_ROW){0}};
 
-static void on_api(struct http_request *req, void *ctx)
-{
-    upload_begin(ctx, req, ROUTE_API);
-}
-
-static void on_pyroscope(struct http_request *req, void *ctx)
-{
-    upload_begin(ctx, req, ROUTE_PYROSCOPE);
-}
-
 static struct decode_limits limits_of(const struct collector_options *o)
 {
     struct decode_limits l = {.inflated_max_bytes = (size_t)o->inflated_max,
-                              .pprof = pprof_limits_default};
+                              .profile = profile_limits_default};
 
-    l.pprof.samples_max = (uint32_t)o->samples_max;
-    l.pprof.depth_max = (uint32_t)o->depth_max;
+    l.profile.samples_max = (uint32_t)o->samples_max;
+    l.profile.depth_max = (uint32_t)o->depth_max;
     return l;
 }
 
@@ -46,12 +38,13 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     collector_metrics_register();
     c->options = o;
     c->log = log;
-    c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, upload_on_decoded, c);
-    c->publisher = publisher_new(loop, log, o->publish_timeout);
     c->series_cap = series_cap_new((uint32_t)o->services_max, (uint32_t)o->series_max);
-    http_route(http, "POST", "/api/v1/profiles", on_api, c);
-    http_route(http, "POST", "/ingest", on_pyroscope, c);
-    http_route(http, "POST", "/pyroscope/ingest", on_pyroscope, c);
+    c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, c->series_cap,
+                           (uint32_t)o->profiles_max, upload_on_decoded, c);
+    c->retries = retries_new((uint32_t)o->retries_max);
+    c->publisher = publisher_new(loop, log, o->publish_timeout);
+    api_routes(http, c);
+    ingest_routes(http, c);
     return c;
 }
 
@@ -73,6 +66,7 @@ static void try_finish(struct collector *c)
     codecs_close(c->codecs);
     publisher_close(c->publisher);
     series_cap_free(c->series_cap);
+    retries_free(c->retries);
     free(c);
     closed(ctx);
 }

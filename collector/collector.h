@@ -17,6 +17,7 @@
     X(SIZE, inflated_max, "64MiB", 1024, INT64_C(1) << 32, NULL, "largest profile after inflating")\
     X(INT, samples_max, "1000000", 1, 100000000, NULL, "most samples of one profile")              \
     X(INT, depth_max, "4096", 1, 1000000, NULL, "deepest stack, in frames")                        \
+    X(INT, profiles_max, "10000", 1, 10000000, NULL, "most profiles of one upload (OTLP, JFR, push)") \
     X(SIZE, body_budget, "64MiB", 1024, INT64_C(1) << 40, NULL, "memory of all bodies together")   \
     X(INT, codec_threads, "1", 1, 64, NULL, "threads that decode uploads")                         \
     X(DURATION, future_max, "10m", 0, INT64_MAX, NULL, "refuse profiles that end later than this from now") \
@@ -24,7 +25,9 @@
     X(LIST, series_tags, "region,zone,cluster,namespace", 0, 0, NULL, "tags that make a series, besides env and version") \
     X(INT, spread, "1", 1, 16, NULL, "partitions that one service is spread over")                 \
     X(INT, series_max, "5000", 1, 1000000, NULL, "distinct series of a service; what exceeds it goes to __other__") \
-    X(INT, services_max, "5000", 1, 1000000, NULL, "distinct services; what exceeds it goes to __other__")
+    X(INT, services_max, "5000", 1, 1000000, NULL, "distinct services; what exceeds it goes to __other__") \
+    X(INT, retries_max, "16384", 8, 10000000, NULL, "acknowledged Datadog uploads to remember, so that one sent again counts once") \
+    X(STRING, default_service, "unknown_service", 0, 0, NULL, "service of agents that name none (their own protocols only)")
 
 struct collector_options {
     COLLECTOR_OPTIONS(OPTION_FIELD)

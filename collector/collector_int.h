@@ -1,10 +1,11 @@
-/* Collector, inside: what collector.c and upload.c share. */
+/* Collector, inside: what collector.c, upload.c and the protocols share. */
 #ifndef HEARTH_COLLECTOR_INT_H
 #define HEARTH_COLLECTOR_INT_H
 
 #include "collector/codec.h"
 #include "collector/collector.h"
 #include "collector/publisher.h"
+#include "collector/retries.h"
 #include "collector/series_cap.h"
 
 struct collector {
@@ -13,6 +14,7 @@ struct collector {
     struct codecs *codecs;
     struct publisher *publisher;
     struct series_cap *series_cap;
+    struct retries *retries; /* Datadog's */
     size_t n_uploads;
     void (*closed)(void *ctx); /* set: closing */
     void *closed_ctx;

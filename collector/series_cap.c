@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define GENERATION_MS (INT64_C(24) * 3600 * MS_PER_S)
@@ -30,6 +31,7 @@ struct generation {
 
 struct series_cap {
     uint32_t services_max, series_max;
+    pthread_mutex_t lock; /* of all that follows */
     int64_t since_ms;
     struct generation now, before;
     struct buf scratch;
@@ -91,6 +93,7 @@ struct series_cap *series_cap_new(uint32_t services_max, uint32_t series_max)
 
     c->services_max = services_max;
     c->series_max = series_max;
+    pthread_mutex_init(&c->lock, NULL);
     return c;
 }
 
@@ -101,6 +104,7 @@ void series_cap_free(struct series_cap *c)
     generation_deinit(&c->now);
     generation_deinit(&c->before);
     buf_deinit(&c->scratch);
+    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
@@ -131,16 +135,10 @@ static uint64_t key_of(struct series_cap *c, struct hash128 service, const struc
     return nonzero(hash_mix(h ^ hash64(buf_bytes(&c->scratch)) * hash_secret()[2]));
 }
 
-enum series_verdict series_cap_admit(struct series_cap *c, struct bytes tenant,
-                                     struct bytes service, const struct tags *series,
-                                     int64_t now_ms)
+static enum series_verdict admit(struct series_cap *c, uint64_t service_key, uint64_t series_key)
 {
-    struct hash128 id = service_id(tenant, service);
-    uint64_t service_key = key_of(c, id, NULL), series_key = key_of(c, id, series);
-    struct slot *s;
+    struct slot *s = find(&c->now.services, service_key);
 
-    turn(c, now_ms);
-    s = find(&c->now.services, service_key);
     if (!s) {
         if (c->now.services.n >= c->services_max && !find(&c->before.services, service_key))
             return SERVICE_OTHER;
@@ -153,4 +151,23 @@ enum series_verdict series_cap_admit(struct series_cap *c, struct bytes tenant,
     s->value++;
     insert(&c->now.series, series_key);
     return SERIES_KNOWN;
+}
+
+enum series_verdict series_cap_admit(struct series_cap *c, struct bytes tenant,
+                                     struct bytes service, const struct tags *series,
+                                     int64_t now_ms)
+{
+    struct hash128 id = service_id(tenant, service);
+    enum series_verdict v;
+
+    pthread_mutex_lock(&c->lock);
+    turn(c, now_ms);
+    v = admit(c, key_of(c, id, NULL), key_of(c, id, series));
+    pthread_mutex_unlock(&c->lock);
+    return v;
+}
+
+uint32_t series_cap_limit(const struct series_cap *c, enum series_verdict v)
+{
+    return v == SERVICE_OTHER ? c->services_max : c->series_max;
 }

@@ -1,8 +1,8 @@
 /*
  * Series cap: how many distinct series each service has shown in a day, and how many services. What
  * exceeds a cap is not refused: it goes on under `__other__`, so that totals stay right and
- * somebody sees that tags run wild. Series that stay away are forgotten after one to two days. Not
- * thread-safe.
+ * somebody sees that tags run wild. Series that stay away are forgotten after one to two days. Any
+ * thread: it has a lock.
  */
 #ifndef HEARTH_COLLECTOR_SERIES_CAP_H
 #define HEARTH_COLLECTOR_SERIES_CAP_H
@@ -19,5 +19,7 @@ enum series_verdict { SERIES_KNOWN, SERIES_OTHER, SERVICE_OTHER };
 enum series_verdict series_cap_admit(struct series_cap *c, struct bytes tenant,
                                      struct bytes service, const struct tags *series,
                                      int64_t now_ms);
+/* The limit that a verdict speaks of. */
+uint32_t series_cap_limit(const struct series_cap *c, enum series_verdict v);
 
 #endif

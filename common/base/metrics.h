@@ -19,7 +19,7 @@
 #include "base/bytes.h"
 
 enum metric_kind { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE, METRIC_KIND_HISTOGRAM };
-enum { METRIC_SERIES_MAX = 24 };    /* label values of a family, or buckets of a histogram */
+enum { METRIC_SERIES_MAX = 48 };    /* label values of a family, or buckets of a histogram */
 
 struct metric {
     const char *name, *help;

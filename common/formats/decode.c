@@ -7,6 +7,7 @@
 
 #include "base/xalloc.h"
 #include "formats/inflate.h"
+#include "formats/pprof.h"
 #include "formats/protobuf.h"
 
 #include <stdio.h>
@@ -78,6 +79,55 @@ static bool is_pprof(struct bytes s)
     return true;
 }
 
+static void add_stats(struct decode_stats *sum, const struct decode_stats *st)
+{
+    sum->samples += st->samples;
+    sum->zero_samples += st->zero_samples;
+    sum->duplicate_ids += st->duplicate_ids;
+    sum->dangling_refs += st->dangling_refs;
+    sum->bad_strings += st->bad_strings;
+    sum->labels_set_aside += st->labels_set_aside;
+    sum->utf8_repaired += st->utf8_repaired;
+    sum->strings_cut += st->strings_cut;
+    sum->events_skipped += st->events_skipped;
+}
+
+static int read_pprof(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
+{
+    const struct profile_about about = {.format = format};
+    struct decode_stats stats = {0};
+    int r = pprof_read(d->pprof, raw, rd->limits, rd->with_spans ? PPROF_SPANS : 0, rd->into,
+                       &stats, rd->f);
+
+    add_stats(rd->stats, &stats);
+    return r ? FAILURE : reading_emit(rd, &about);
+}
+
+/* Every format by its name, which is also what the record says. */
+static const struct format {
+    const char *name;
+    int (*read)(struct decoder *d, const char *format, struct bytes raw, struct reading *rd);
+} formats[] = {
+    {"pprof", read_pprof},
+};
+
+static const struct format *format_named(struct bytes name)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (bytes_equal(name, bytes_str(formats[i].name)))
+            return &formats[i];
+    return NULL;
+}
+
+/* The most certain first: a magic, then what text shows, then protobuf, of which only the shape is
+ * there to be recognised. */
+static const char *sniff(struct bytes raw)
+{
+    if (is_pprof(raw))
+        return "pprof";
+    return NULL;
+}
+
 static int unknown_format(struct bytes s, struct failure *f)
 {
     char hex[3 * 8 + 1] = "";
@@ -86,21 +136,41 @@ static int unknown_format(struct bytes s, struct failure *f)
         return fail(f, 400, "malformed", NULL, "the profile is empty");
     for (size_t i = 0; i < s.len && i < 8; i++)
         snprintf(hex + 3 * i, 4, "%02x ", s.data[i]);
-    return fail(f, 415, "unknown_format", "pprof is understood, plain or in gzip, zstd or lz4",
+    return fail(f, 415, "unknown_format", "docs/formats.md lists what is understood",
                 "not a profile in a known format; it begins with the bytes %s", hex);
 }
 
-int decode(struct decoder *d, struct bytes body, struct profile *into, const char **ret_format,
-           struct pprof_stats *stats, struct failure *f)
+static int no_such_format(struct bytes name, struct failure *f)
 {
-    struct bytes plain;
+    struct buf list = {0};
 
-    if (inflate(d->inflater, body, d->limits.inflated_max_bytes, &d->inflated, &plain, f))
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        buf_append_str(&list, i ? ", " : "");
+        buf_append_str(&list, formats[i].name);
+    }
+    fail(f, 415, "unknown_format", buf_cstr(&list), "there is no format \"%.*s\"",
+         (int)(name.len < 40 ? name.len : 40), (const char *)name.data);
+    buf_deinit(&list);
+    return FAILURE;
+}
+
+int decoder_inflate(struct decoder *d, struct bytes body, struct bytes *ret, struct failure *f)
+{
+    return inflate(d->inflater, body, d->limits.inflated_max_bytes, &d->inflated, ret, f);
+}
+
+int decode(struct decoder *d, struct bytes body, struct reading *rd)
+{
+    struct bytes named = rd->hints.format, plain;
+    const struct format *format;
+
+    rd->limits = &d->limits.profile;
+    if (decoder_inflate(d, body, &plain, rd->f))
         return FAILURE;
-    if (!is_pprof(plain))
-        return unknown_format(plain, f);
-    if (pprof_read(d->pprof, plain, &d->limits.pprof, 0, into, stats, f))
-        return FAILURE;
-    *ret_format = "pprof";
-    return 0;
+    format = format_named(named.len ? named : bytes_str(sniff(plain)));
+    if (named.len && !format)
+        return no_such_format(named, rd->f);
+    if (!format || plain.len == 0)
+        return unknown_format(plain, rd->f);
+    return format->read(d, format->name, plain, rd);
 }

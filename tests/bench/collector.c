@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "formats/decode.h"
 #include "formats/inflate.h"
+#include "formats/pprof.h"
 #include "lib/http_client.h"
 
 #include <dirent.h>
@@ -52,14 +53,30 @@ struct source {
     struct profile profile;
 };
 
+/* Of a file with several profiles the last. */
+static int take_profile(void *ctx, struct profile *p, const struct profile_about *about,
+                        struct failure *f)
+{
+    struct source *s = ctx;
+    struct profile before = s->profile;
+
+    (void)about;
+    (void)f;
+    s->profile = *p;
+    *p = before;
+    return 0;
+}
+
 static void source_read(struct source *s, const char *path)
 {
-    const struct decode_limits limits = {1 << 30, pprof_limits_default};
+    const struct decode_limits limits = {1 << 30, profile_limits_default};
     struct decoder *d = decoder_new(&limits);
-    struct pprof_stats stats;
+    struct decode_stats stats = {0};
     struct buf body = {0};
+    struct profile scratch;
     struct failure f;
-    const char *format;
+    struct reading rd = {
+        .into = &scratch, .stats = &stats, .emit = take_profile, .ctx = s, .f = &f};
     FILE *in = fopen(path, "re");
 
     if (!in)
@@ -70,8 +87,10 @@ static void source_read(struct source *s, const char *path)
     s->symbols = symbols_new();
     s->stacks = stacks_new();
     profile_init(&s->profile, s->symbols, s->stacks);
-    if (decode(d, buf_bytes(&body), &s->profile, &format, &stats, &f))
+    profile_init(&scratch, s->symbols, s->stacks);
+    if (decode(d, buf_bytes(&body), &rd))
         die("%s: %s", path, f.message);
+    profile_deinit(&scratch);
     buf_deinit(&body);
     decoder_free(d);
 }

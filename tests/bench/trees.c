@@ -33,7 +33,7 @@ static void read_into(struct profile *p, struct bytes gz)
     struct failure f;
 
     if (inflate(inflater, gz, INFLATED_MAX, &plain, &raw, &f) ||
-        pprof_read(reader, raw, &pprof_limits_default, 0, p, NULL, &f)) {
+        pprof_read(reader, raw, &profile_limits_default, 0, p, NULL, &f)) {
         fprintf(stderr, "%s\n", f.message);
         exit(1);
     }

@@ -1,4 +1,4 @@
-#include "collector/app_name.h"
+#include "collector/protocols/app_name.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "collector/form.h"
+#include "collector/protocols/form.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static int read_form(const char *config, const char *other_part)
 
 static void assert_hint(const char *type, const char *want)
 {
-    struct bytes hint = form_hint_of(&form, bytes_str(type));
+    struct bytes hint = form_family(&form, bytes_str(type));
 
     assert_true(bytes_equal(hint, bytes_str(want)));
 }

@@ -243,27 +243,65 @@ static void plain_bytes_are_a_view_of_the_input(void **state)
     assert_int_equal(x->got.len, in.len);
 }
 
-static void decode_bytes(struct bytes body, const char *expected_format, int status)
+static int note_format(void *ctx, struct profile *p, const struct profile_about *about,
+                       struct failure *f)
 {
-    const struct decode_limits limits = {.inflated_max_bytes = CAP, .pprof = pprof_limits_default};
+    (void)p;
+    (void)f;
+    *(const char **)ctx = about->format;
+    return 0;
+}
+
+static void decode_as(const char *hint, struct bytes body, const char *expected_format, int status)
+{
+    const struct decode_limits limits = {.inflated_max_bytes = CAP,
+                                         .profile = profile_limits_default};
     struct decoder *d = decoder_new(&limits);
     struct symbols *sym = symbols_new();
     struct stacks *st = stacks_new();
     struct failure failure = {0};
-    struct pprof_stats stats;
+    struct decode_stats stats = {0};
     const char *format = NULL;
     struct profile p;
+    struct reading rd = {.hints.format = bytes_str(hint),
+                         .into = &p,
+                         .stats = &stats,
+                         .emit = note_format,
+                         .ctx = &format,
+                         .f = &failure};
     int r;
 
     profile_init(&p, sym, st);
-    r = decode(d, body, &p, &format, &stats, &failure);
+    r = decode(d, body, &rd);
     assert_int_equal(r ? failure.status : 0, status);
     if (expected_format)
         assert_string_equal(format, expected_format);
+    else
+        assert_null(format);
     profile_deinit(&p);
     stacks_free(st);
     symbols_free(sym);
     decoder_free(d);
+}
+
+static void decode_bytes(struct bytes body, const char *expected_format, int status)
+{
+    decode_as(NULL, body, expected_format, status);
+}
+
+static void the_request_s_word_counts_before_the_first_bytes(void **state)
+{
+    struct fixture *x = *state;
+    struct buf raw = {0};
+
+    wire_write("1{1:1 2:2} 2{1[1] 2[7]} 4{1:1 4{1:1}} 5{1:1 2:3} 6\"\" 6\"cpu\" 6\"ns\" 6\"f\"",
+               &raw);
+    decode_as("pprof", buf_bytes(&raw), "pprof", 0);
+    decode_as("pprof", BYTES_LIT("main;work 5\n"), NULL, 400);
+    decode_as("pprof", BYTES_LIT(""), NULL, 400);
+    decode_as("gprof", buf_bytes(&raw), NULL, 415);
+    assert_int_equal(x->failure.status, 0);
+    buf_deinit(&raw);
 }
 
 static void a_body_is_known_by_its_first_bytes(void **state)
@@ -382,6 +420,7 @@ int main(void)
         FIXTURE_TEST(a_zstd_window_beyond_16_mib_is_refused),
         FIXTURE_TEST(plain_bytes_are_a_view_of_the_input),
         FIXTURE_TEST(a_body_is_known_by_its_first_bytes),
+        FIXTURE_TEST(the_request_s_word_counts_before_the_first_bytes),
         cmocka_unit_test(a_tree_is_written_as_folded_lines),
         cmocka_unit_test(text_is_utf8_or_becomes_it),
     };

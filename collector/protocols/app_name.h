@@ -3,8 +3,8 @@
  * what agents send is: keys may hold dots, values slashes and spaces, quotes around a value are
  * taken off, white space around everything too, an empty label is passed over. Views into the name.
  */
-#ifndef HEARTH_COLLECTOR_APP_NAME_H
-#define HEARTH_COLLECTOR_APP_NAME_H
+#ifndef HEARTH_COLLECTOR_PROTOCOLS_APP_NAME_H
+#define HEARTH_COLLECTOR_PROTOCOLS_APP_NAME_H
 
 #include "base/err.h"
 #include "profile/series.h"

@@ -3,12 +3,14 @@
  * agent names its mutex and its block profile's types alike and tells them apart there alone:
  * "mutex_count", "block_count". yajl's tree reader is enough, under a cap on the part.
  */
-#include "collector/form.h"
+#include "collector/protocols/form.h"
 
+#include "formats/inflate.h"
 #include "net/multipart.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <yajl/yajl_tree.h>
 
 static const char *const families[] = {"cpu", "wall", "mutex", "block", "goroutines", "memory"};
@@ -80,6 +82,8 @@ static int read_part(struct form *form, const struct part *p, struct failure *f)
                     "the form has a previous profile to be subtracted");
     if (is(p, "sample_type_config") && p->body.len)
         return read_config(form, p->body, f);
+    if (is(p, "labels"))
+        form->labels = p->body;
     if (!is(p, "profile") && !is(p, "jfr"))
         return 0;
     /* To take one and say 200 would lose the other. */
@@ -96,7 +100,7 @@ int form_read(struct form *form, struct bytes content_type, struct bytes body, s
     size_t n;
 
     form->n_hints = 0;
-    form->profile = (struct bytes){0};
+    form->profile = form->labels = (struct bytes){0};
     if (multipart_parse(content_type, body, parts, &n, f))
         return FAILURE;
     for (size_t i = 0; i < n; i++)
@@ -107,8 +111,41 @@ int form_read(struct form *form, struct bytes content_type, struct bytes body, s
     return 0;
 }
 
-struct bytes form_hint_of(const struct form *form, struct bytes sample_type)
+bool form_is_multipart(struct bytes content_type)
 {
+    return content_type.len >= 10 &&
+           strncasecmp((const char *)content_type.data, "multipart/", 10) == 0;
+}
+
+int form_open(struct codec *k, struct form *form, struct bytes content_type, struct bytes body)
+{
+    if (!form_is_multipart(content_type)) {
+        form->n_hints = 0;
+        form->profile = body;
+        form->labels = (struct bytes){0};
+        return 0;
+    }
+    if (compression_of(body) != COMPRESSION_NONE && codec_inflate(k, body, &body))
+        return FAILURE;
+    return form_read(form, content_type, body, codec_failure(k));
+}
+
+int form_check_coding(struct bytes coding, struct failure *f)
+{
+    static const char *const known[] = {"", "identity", "gzip", "zstd", "lz4"};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (bytes_equal(coding, bytes_str(known[i])))
+            return 0;
+    return fail(f, 415, "content_encoding", "gzip, zstd, lz4 or plain",
+                "the Content-Encoding \"%.*s\" is not known",
+                (int)(coding.len < 40 ? coding.len : 40), (const char *)coding.data);
+}
+
+struct bytes form_family(const void *ctx, struct bytes sample_type)
+{
+    const struct form *form = ctx;
+
     for (size_t i = 0; i < form->n_hints; i++)
         if (bytes_equal(bytes_str(form->hints[i].type), sample_type))
             return bytes_str(form->hints[i].family);

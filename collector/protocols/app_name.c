@@ -1,5 +1,5 @@
 /* Left to right: the app up to '{', labels up to '}', each key up to '=', each value up to ','. */
-#include "collector/app_name.h"
+#include "collector/protocols/app_name.h"
 
 static struct bytes trim(struct bytes s)
 {

@@ -1,0 +1,154 @@
+/*
+ * POST /api/v1/profiles: Hearth's own way in, for people and scripts. A profile in any format,
+ * plain or compressed, alone or as the part "profile" of a form; its tags are the parameters. What
+ * was read is told in JSON, and what is wrong is refused rather than guessed.
+ */
+#include "base/xalloc.h"
+#include "collector/protocols/form.h"
+#include "collector/protocols/protocols.h"
+#include "collector/upload.h"
+
+#include <stdlib.h>
+#include <yajl/yajl_gen.h>
+
+static int unpack(struct codec *k, struct codec_job *job)
+{
+    const struct http_request *req = job->request;
+    struct form *form = arena_alloc(codec_arena(k), sizeof *form);
+    struct codec_item item = {.intake = &job->intake, .hints.format = http_param(req, "format")};
+
+    if (form_open(k, form, http_header(req, "content-type"), job->body))
+        return FAILURE;
+    item.data = form->profile;
+    item.hints.jfr_labels = form->labels;
+    item.family = form_family;
+    item.family_ctx = form;
+    return codec_item(k, &item);
+}
+
+static void put_str(yajl_gen g, const char *s)
+{
+    yajl_gen_string(g, (const unsigned char *)s, strlen(s));
+}
+
+static void put_int(yajl_gen g, const char *key, int64_t v)
+{
+    put_str(g, key);
+    yajl_gen_integer(g, v);
+}
+
+static void put_types(yajl_gen g, struct bytes types)
+{
+    put_str(g, "types");
+    yajl_gen_array_open(g);
+    for (size_t at = 0; at < types.len; at += strlen((const char *)types.data + at) + 1)
+        put_str(g, (const char *)types.data + at);
+    yajl_gen_array_close(g);
+}
+
+static void put_repairs(yajl_gen g, const struct decode_stats *st)
+{
+    put_str(g, "repaired");
+    yajl_gen_map_open(g);
+    for (unsigned i = 0; i < COLLECTOR_N_REPAIRS; i++) {
+        const char *name;
+        uint32_t n = collector_repaired(st, i, &name);
+
+        if (n)
+            put_int(g, name, n);
+    }
+    yajl_gen_map_close(g);
+}
+
+static void put_summary(const struct upload_result *result, struct buf *out)
+{
+    yajl_gen g = yajl_gen_alloc(NULL);
+    const unsigned char *text;
+    size_t len;
+
+    CHECK(g);
+    yajl_gen_map_open(g);
+    put_str(g, "status");
+    put_str(g, "ok");
+    put_int(g, "profiles", result->n_profiles);
+    put_int(g, "samples", result->stats->samples);
+    put_int(g, "from", result->start_ns);
+    put_int(g, "until", result->end_ns);
+    put_types(g, result->types);
+    put_repairs(g, result->stats);
+    yajl_gen_map_close(g);
+    yajl_gen_get_buf(g, &text, &len);
+    buf_append(out, text, len);
+    buf_append_u8(out, '\n');
+    yajl_gen_free(g);
+}
+
+static void answer(struct http_upload *h, const struct upload_result *result)
+{
+    struct buf body = {0};
+
+    put_summary(result, &body);
+    http_respond_buf(h->req, 200, "application/json", &body, NULL);
+}
+
+static int check_cumulative(struct bytes v, struct failure *f)
+{
+    if (v.len == 0 || bytes_equal(v, BYTES_LIT("0")) || bytes_equal(v, BYTES_LIT("false")))
+        return 0;
+    if (!bytes_equal(v, BYTES_LIT("1")) && !bytes_equal(v, BYTES_LIT("true")))
+        return fail(f, 400, "bad_parameter", NULL, "the parameter cumulative is 0 or 1");
+    return fail(f, 400, "cumulative_unsupported",
+                "ask for a difference (net/http/pprof: ?seconds=10) and push that",
+                "values counted from the start of a process cannot be pushed");
+}
+
+static bool is_reserved(struct bytes name)
+{
+    static const char *const names[] = {"from", "until", "cumulative", "format"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (bytes_equal(name, bytes_str(names[i])))
+            return true;
+    return false;
+}
+
+static int read_tags(struct intake *in, const struct http_request *req, struct failure *f)
+{
+    for (size_t i = 0; i < http_n_params(req); i++) {
+        struct bytes name, value;
+
+        http_param_at(req, i, &name, &value);
+        if (!is_reserved(name) && intake_tag(in, name, value, f))
+            return FAILURE;
+    }
+    if (in->service.len == 0)
+        return fail(f, 400, "no_service", "POST /api/v1/profiles?service=NAME",
+                    "the parameter service is missing");
+    return 0;
+}
+
+static int read_request(struct intake *in, const struct http_request *req, struct failure *f)
+{
+    intake_agent(in, http_header(req, "user-agent"));
+    return form_check_coding(http_header(req, "content-encoding"), f) || intake_times(in, req, f) ||
+           check_cumulative(http_param(req, "cumulative"), f) || read_tags(in, req, f);
+}
+
+static void on_request(struct http_request *req, void *ctx)
+{
+    struct http_upload *h = http_upload_begin(ctx, req, ROUTE_API, NULL);
+    struct failure f;
+
+    if (!h)
+        return;
+    h->upload.job.request = req;
+    if (read_request(&h->upload.job.intake, req, &f))
+        http_upload_refuse(h, &f);
+    else
+        http_upload_send(h, unpack, answer);
+}
+
+void api_routes(struct http_server *http, struct collector *c)
+{
+    http_route(http, "POST", "/api/v1/profiles", on_request, c);
+}
