@@ -37,38 +37,38 @@ static const struct label_row labels[] = {
     {"address", LABEL_SET_ASIDE},
     {"addresses", LABEL_SET_ASIDE},
     {"allocation id", LABEL_SET_ASIDE},
-    {"async id", LABEL_SET_ASIDE},              /* dd-trace-js */
-    {"bytes", LABEL_SET_ASIDE},                 /* Go's heap profile: size of the object */
-    {"end_timestamp_ns", LABEL_SET_ASIDE},      /* libdatadog */
+    {"async id", LABEL_SET_ASIDE},         /* dd-trace-js */
+    {"bytes", LABEL_SET_ASIDE},            /* Go's heap profile: size of the object */
+    {"end_timestamp_ns", LABEL_SET_ASIDE}, /* libdatadog */
     {"endpoint", LABEL_ENDPOINT},
     {"fd", LABEL_SET_ASIDE},
-    {"local root span id", LABEL_ROOT_SPAN},    /* Datadog */
-    {"localRootSpanId", LABEL_ROOT_SPAN},       /* Datadog's JFR */
+    {"local root span id", LABEL_ROOT_SPAN}, /* Datadog */
+    {"localRootSpanId", LABEL_ROOT_SPAN},    /* Datadog's JFR */
     {"local_root_span_id", LABEL_ROOT_SPAN},
     {"object id", LABEL_SET_ASIDE},
-    {"origin task id", LABEL_SET_ASIDE},        /* ddtrace */
-    {"os thread id", LABEL_SET_ASIDE},          /* dd-trace-js */
-    {"profile_id", LABEL_SPAN},                 /* Pyroscope's older name of the span */
+    {"origin task id", LABEL_SET_ASIDE}, /* ddtrace */
+    {"os thread id", LABEL_SET_ASIDE},   /* dd-trace-js */
+    {"profile_id", LABEL_SPAN},          /* Pyroscope's older name of the span */
     {"root_span_id", LABEL_ROOT_SPAN},
-    {"span id", LABEL_SPAN},                    /* Datadog */
-    {"spanId", LABEL_SPAN},                     /* JFR */
-    {"spanName", LABEL_ENDPOINT},               /* Pyroscope's JFR */
-    {"span_id", LABEL_SPAN},                    /* Pyroscope, OTLP */
-    {"span_name", LABEL_ENDPOINT},              /* Pyroscope: of the root span only */
+    {"span id", LABEL_SPAN},       /* Datadog */
+    {"spanId", LABEL_SPAN},        /* JFR */
+    {"spanName", LABEL_ENDPOINT},  /* Pyroscope's JFR */
+    {"span_id", LABEL_SPAN},       /* Pyroscope, OTLP */
+    {"span_name", LABEL_ENDPOINT}, /* Pyroscope: of the root span only */
     {"task id", LABEL_SET_ASIDE},
     {"thread id", LABEL_SET_ASIDE},
     {"thread native id", LABEL_SET_ASIDE},
-    {"thread.id", LABEL_SET_ASIDE},             /* OTLP */
+    {"thread.id", LABEL_SET_ASIDE}, /* OTLP */
     {"thread_id", LABEL_SET_ASIDE},
     {"time", LABEL_SET_ASIDE},
     {"timestamp", LABEL_SET_ASIDE},
-    {"timestamp_ns", LABEL_SET_ASIDE},          /* Datadog's host profiler */
+    {"timestamp_ns", LABEL_SET_ASIDE}, /* Datadog's host profiler */
     {"timestamps", LABEL_SET_ASIDE},
-    {"trace endpoint", LABEL_ENDPOINT},         /* Datadog */
+    {"trace endpoint", LABEL_ENDPOINT}, /* Datadog */
     {"trace id", LABEL_TRACE},
     {"traceId", LABEL_TRACE},
     {"trace_endpoint", LABEL_ENDPOINT},
-    {"trace_id", LABEL_TRACE},                  /* Pyroscope, OTLP */
+    {"trace_id", LABEL_TRACE}, /* Pyroscope, OTLP */
 };
 
 static int row_cmp(const void *key, const void *row)
@@ -123,10 +123,9 @@ static int decimal_parse(struct bytes s, uint64_t *ret)
 }
 
 /*
- * Sixteen digits are hex, whatever they look like: who writes hex always writes all sixteen. A
- * decimal of sixteen digits is below 10^16, which one random id in 1,800 is: that one is misread,
- * where reading hex as decimal would misread as many and know no better. The same id is misread
- * the same way in every sample.
+ * Sixteen digits are hex, whatever they look like: who writes hex always writes all sixteen. Of
+ * Datadog's random ids, in decimal, one in a thousand has sixteen digits and is misread, the same
+ * way in every sample.
  */
 int span_id_parse(struct bytes text, uint64_t *ret)
 {
@@ -138,8 +137,7 @@ int trace_id_parse(struct bytes text, uint64_t *ret_hi, uint64_t *ret_lo)
     uint64_t hi = 0, lo;
 
     if (text.len == 32) {
-        if (hex_parse(bytes_of(text.data, 16), &hi) ||
-            hex_parse(bytes_of(text.data + 16, 16), &lo))
+        if (hex_parse(bytes_of(text.data, 16), &hi) || hex_parse(bytes_of(text.data + 16, 16), &lo))
             return -1;
     } else if (span_id_parse(text, &lo)) {
         return -1;
