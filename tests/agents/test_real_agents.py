@@ -1,0 +1,165 @@
+"""Real agents, unmodified, end to end: each in a service whose hot function is known, through a
+collector, real Kafka, two aggregators and real Redis, to what the query service answers.
+
+HEARTH_AGENTS (a regular expression) runs only the agents whose name matches. HEARTH_REQUIRE_AGENTS=1:
+an agent that cannot be installed fails instead of being skipped.
+"""
+import collections
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../lib"))
+import agents
+import cluster
+
+# CPU profilers measure CPU time and both hot functions wait alike for a core, so a few services at once
+# do not disturb each other's shares.
+AT_ONCE = 3
+RUN_SECONDS_MAX = 60
+SEEN_SECONDS_MAX = 20
+SHARE = (0.55, 0.85)        # of hot_a in hot_a + hot_b: 7 : 3 by work, sampled some hundred times
+RANGE = {"from": "0", "until": "now"}
+
+Run = collections.namedtuple("Run", ["agent", "transport", "service"])
+
+
+def selected():
+    """Every agent over each of its transports, as services of their own."""
+    wanted = re.compile(os.environ.get("HEARTH_AGENTS", ""))
+    for agent in agents.AGENTS:
+        if not wanted.search(agent.name):
+            continue
+        for transport in agent.transports:
+            plain = re.sub(r"[^a-z0-9]+", "-", f"{agent.name}-{agent.version}-{transport}".lower())
+            yield Run(agent, transport, plain.strip("-") if agent.named else "unknown_service")
+
+
+def install(homes):
+    """{home: directory} of those that can be had here."""
+    made = subprocess.run([os.path.join(HERE, "install"), *sorted(homes)], stdout=subprocess.PIPE, text=True)
+    return dict(line.split("=", 1) for line in made.stdout.splitlines())
+
+
+class RealAgents(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = tempfile.mkdtemp(prefix="hearth-agents-")
+        cls.homes = install({run.agent.home for run in RUNS})
+        cls.socket = os.path.join(cls.dir, "apm.socket")
+        settings = {"HEARTH_FLUSH_INTERVAL": "200ms", "HEARTH_SOCKET": cls.socket,
+                    "HEARTH_SERIES_TAGS": ",".join(agents.TAGS)}
+        cls.system = cluster.Cluster(env=settings, topic_prefix="agents")
+        cls.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+        cls.ended = {run.service: cls.pool.submit(cls.serve, run) for run in RUNS if run.agent.home in cls.homes}
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.pool.shutdown(cancel_futures=True)
+            cls.system.close()
+        finally:
+            shutil.rmtree(cls.dir, ignore_errors=True)
+
+    @classmethod
+    def environment(cls, run):
+        """An environment of its own, so that nothing of ours leaks in."""
+        tcp = f"http://127.0.0.1:{cls.system.push_port}"
+        here = {"PATH": "/usr/bin:/bin", "HOME": cls.dir, "TMPDIR": cls.dir, "LANG": "C.UTF-8",
+                **run.agent.env(cls.homes[run.agent.home])}
+        if run.agent.route == agents.DATADOG_ROUTE:
+            address = tcp if run.transport == "tcp" else f"unix://{cls.socket}"
+            return {**here, "DD_SERVICE": run.service, "DD_TRACE_AGENT_URL": address}
+        return {**here, "PYROSCOPE_APPLICATION_NAME": run.service, "PYROSCOPE_SERVER_ADDRESS": tcp}
+
+    @classmethod
+    def serve(cls, run):
+        """Runs the service to its end; what it said, or an AssertionError."""
+        child = subprocess.Popen(run.agent.argv(cls.homes[run.agent.home]), env=cls.environment(run),
+                                 cwd=cls.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT, preexec_fn=cluster.die_with_parent)
+        try:
+            said = child.communicate(timeout=RUN_SECONDS_MAX)[0].decode("utf-8", "replace")
+        except subprocess.TimeoutExpired:
+            child.kill()
+            said = child.communicate()[0].decode("utf-8", "replace")
+            raise AssertionError(f"{run.service} did not end in {RUN_SECONDS_MAX} s:\n{said[-3000:]}") from None
+        if child.returncode != 0:
+            raise AssertionError(f"{run.service} ended with {child.returncode}:\n{said[-3000:]}")
+        return said
+
+    def match(self, run):
+        if not run.agent.named:
+            return None
+        tags = {"env": agents.ENV, "version": agents.VERSION, **agents.TAGS}
+        return "{%s}" % ",".join(f'{k}="{v}"' for k, v in tags.items())
+
+    def types(self, run):
+        """{first three parts: whole name}."""
+        listed = self.system.api("types", service=run.service)["types"]
+        names = [t["name"] if isinstance(t, dict) else t for t in listed]
+        return {":".join(name.split(":")[:3]): name for name in names}
+
+    def hot(self, run):
+        """(hot_a's part, hot_b's part) of CPU time, by total: an agent may show what was inlined as leaves."""
+        cpu = self.types(run).get("process_cpu:cpu:nanoseconds")
+        if not cpu:
+            return 0, 0
+        top = self.system.api("top", service=run.service, type=cpu, match=self.match(run), limit=100000,
+                              **RANGE)["functions"]
+        hot_b = re.sub("a$", "b", re.sub("A$", "B", run.agent.hot))
+        return tuple(sum(f["total"] for f in top if names(f["name"], hot)) for hot in (run.agent.hot, hot_b))
+
+    def check(self, run):
+        if run.agent.home not in self.homes:
+            if os.environ.get("HEARTH_REQUIRE_AGENTS"):
+                self.fail(f"{run.agent.home} cannot be installed")
+            print(f"SKIPPED: {run.service}: {run.agent.home} cannot be installed", file=sys.stderr)
+            self.skipTest(f"{run.agent.home} cannot be installed")
+        said = self.ended[run.service].result()
+        try:
+            a, b = cluster.until(lambda: self.seen(run), SEEN_SECONDS_MAX, f"hot functions of {run.service}")
+            missing = cluster.until(lambda: run.agent.types <= set(self.types(run)) or None, SEEN_SECONDS_MAX,
+                                    f"types of {run.service}")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\ntypes: {self.known(run)}\nit said:\n{said[-3000:]}") from None
+        share = a / (a + b)
+        print(f"{run.service}: hot_a {share:.2f}; {', '.join(sorted(self.types(run)))}", file=sys.stderr)
+        self.assertGreater(share, SHARE[0])
+        self.assertLess(share, SHARE[1])
+        self.assertEqual(missing, True)
+
+    def known(self, run):
+        try:
+            return self.types(run)
+        except cluster.Refused as e:
+            return str(e)
+
+    def seen(self, run):
+        a, b = self.hot(run)
+        return (a, b) if a and b else None
+
+
+def names(function, hot):
+    """Whether an agent's spelling of a function is this one: main.hotA, ./app.js:hotA:20, service::hot_a."""
+    return re.search(rf"(^|\W){re.escape(hot)}(\W|$)", function) is not None
+
+
+def case(run):
+    return lambda self: self.check(run)
+
+
+RUNS = list(selected())
+for each in RUNS:
+    name = re.sub(r"\W", "_", f"{each.agent.name}_{each.agent.version}")
+    setattr(RealAgents, f"test_{name}_over_{each.transport}", case(each))
+
+if __name__ == "__main__":
+    unittest.main()
