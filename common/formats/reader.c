@@ -118,8 +118,10 @@ static int decimal_parse(struct bytes s, uint64_t *ret)
         if (s.data[i] < '0' || s.data[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
             __builtin_add_overflow(v, (uint64_t)(s.data[i] - '0'), &v))
             return -1;
+    if (s.len == 0 || s.len > 20)
+        return -1;
     *ret = v;
-    return s.len ? 0 : -1;
+    return 0;
 }
 
 /*
