@@ -49,9 +49,10 @@ static inline __attribute__((always_inline)) enum pb_step pb_next(struct cursor 
         return PB_MALFORMED;
     f->number = tag >> 3;
     f->type = (enum pb_type)(tag & 7);
+    f->value = 0;
+    f->data = BYTES_LIT("");
     switch (f->type) {
     case PB_VARINT:
-        f->data = BYTES_LIT("");
         ok = pb_varint(c, &f->value);
         break;
     case PB_LEN:
