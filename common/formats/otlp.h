@@ -1,8 +1,9 @@
 /*
  * OTLP profiles (opentelemetry.proto.profiles.v1development), as ExportProfilesServiceRequest or
  * ProfilesData: the layouts ≥ 1.10 and 1.8 / 1.9, told apart by what the request's samples hold
- * (otlp_layout.c has the rules); older ones refused. A hand-written two-pass reader: the dictionary is
- * located first, nothing is allocated per message, every index is bounded, AnyValues have a depth cap.
+ * (otlp_layout.c has the rules); older ones refused. A hand-written two-pass reader: the dictionary
+ * is located first, nothing is allocated per message, every index is bounded, AnyValues have a
+ * depth cap.
  *
  * Each Profile message is emitted by itself, with the attributes of its resource and scope.
  */
@@ -11,14 +12,15 @@
 
 #include "formats/reader.h"
 
-struct otlp_reader;             /* scratch; one thread */
+struct otlp_reader; /* scratch; one thread */
 
 struct otlp_reader *otlp_reader_new(void);
 void otlp_reader_free(struct otlp_reader *r);
 bool is_otlp(struct bytes raw); /* protobuf of this shape, and not a pprof */
 int otlp_read(struct otlp_reader *r, struct bytes raw, struct reading *rd);
 
-/* The JSON encoding, as the same message in protobuf (layout ≥ 1.10), appended to out. 0 or FAILURE. */
+/* The JSON encoding, as the same message in protobuf (layout ≥ 1.10), appended to out. 0 or
+ * FAILURE. */
 int otlp_from_json(struct bytes json, struct buf *out, struct failure *f);
 
 /* Uploads seen by layout, for the metric: "1.10", "1.8". Of the last otlp_read. */
