@@ -6,8 +6,8 @@
  * two trees merge like two sorted lists, with no hashing and no pointers, whatever table their
  * frame ids come from, as long as all are given in (or remapped to) one table.
  *
- * Canonical: every leaf but the root has a nonzero self in some column. tree_zip and
- * tree_of_stacks make canonical trees, so equal content is equal columns.
+ * Canonical: every leaf but the root has a nonzero self in some column. tree_of_stacks makes
+ * canonical trees, and tree_zip of canonical ones, so equal content is equal columns.
  * A tree has one value column, or two when it is a difference: column 0 is a, column 1 is b.
  */
 #ifndef HEARTH_PROFILE_TREE_H
@@ -16,7 +16,7 @@
 #include "profile/stacks.h"
 #include "profile/symbols.h"
 
-enum { TREE_COLUMNS_MAX = 2 };
+enum { TREE_COLUMNS_MAX = 2, TREE_DEPTH_MAX = (1 << 24) - 1 };
 
 struct tree {
     uint32_t n;                         /* nodes, the root included; 0: never filled */
@@ -68,10 +68,24 @@ void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group,
 enum { TREE_OTHER = UINT32_MAX };
 uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes);
 
-/* Columns pops | frame | self as varints (self zigzag), uncompressed; wire/aggregate.h wraps them.
- * One column only. Decode checks everything (depth steps, frame < n_frames, order is the writer's
- * word) and returns 0 or -EBADMSG. */
+/*
+ * The stored form, uncompressed (wire/aggregate.h wraps it); one value column only:
+ *
+ *   varints: n; step, the greatest common divisor of the self values; bytes of columns 1 to 3
+ *   1 pops        of nodes 1 … n−1: how many levels up from the node before (0: its child)
+ *   2 frame       of nodes 1 … n−1: zigzag difference to the parent's frame id
+ *   3 leaf self   of nodes without children, in order: zigzag(self / step)
+ *   4 inner self  of the others, likewise
+ *
+ * Ids rise with first use, so a child's is near its parent's; nearly all inner values are 0, and leaves
+ * have a weight of their own: each column compresses best by itself.
+ */
 void tree_encode(const struct tree *t, struct buf *out);
+/* Where columns 2, 3 and 4 begin in what tree_encode wrote: where statistics change. */
+enum { TREE_SEAMS = 3 };
+void tree_seams(struct bytes encoded, size_t seams[TREE_SEAMS]);
+/* Checks everything (depth steps, 0 < frame < n_frames; the order is the writer's word). 0, or
+ * -EBADMSG. */
 int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames);
 
 #endif

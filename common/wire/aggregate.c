@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { AGGREGATE_VERSION = 1 };
+enum { AGGREGATE_VERSION = 2 };
 #define AGGREGATE_MAGIC "HAgg"
 
 void aggregate_deinit(struct aggregate *a)
@@ -72,9 +72,11 @@ void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, st
 {
     size_t begin = blob_begin(out, AGGREGATE_MAGIC, AGGREGATE_VERSION);
     struct buf columns = {0};
+    size_t seams[TREE_SEAMS];
 
     tree_encode(&a->tree, &columns);
     CHECK(columns.len <= AGGREGATE_RAW_MAX);
+    tree_seams(buf_bytes(&columns), seams);
     buf_varint(out, a->generation);
     buf_varint(out, a->profiles);
     buf_varint(out, zigzag(a->duration_ns));
@@ -86,7 +88,8 @@ void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, st
     buf_varint(out, a->tree.n);
     buf_varint(out, columns.len);
     buf_append(out, a->instances.reg, SKETCH_BYTES);
-    blob_set_codec(out, begin, zcodec_pack(z, buf_bytes(&columns), level, out));
+    blob_set_codec(out, begin,
+                   zcodec_pack_parts(z, buf_bytes(&columns), seams, TREE_SEAMS, level, out));
     blob_end(out, begin);
     buf_deinit(&columns);
 }

@@ -71,7 +71,8 @@ static void decode_tree(struct aggregate *a, struct bytes blob, const struct sym
 }
 
 /* Minutes of g[0] and g[1] by turns (they may be one) into an hour of g[0]; CPU seconds. */
-static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t *ret_nodes)
+static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t *ret_nodes,
+                      double *ret_decode)
 {
     static struct aggregate minute[MINUTES];
     const struct tree *in[MINUTES];
@@ -90,6 +91,7 @@ static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t
         in[i] = &minute[i].tree;
         *ret_nodes += in[i]->n;
     }
+    *ret_decode = cpu_s() - start;
     tree_zip(hour, 1, in, NULL, MINUTES, g[0]->symbols);
     free(map);
     return cpu_s() - start;
@@ -98,7 +100,7 @@ static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t
 static void bench_roll_up(const struct series_files *files)
 {
     struct generation g[2] = {{symbols_new()}, {symbols_new()}};
-    double same[ROUNDS], other[ROUNDS];
+    double same[ROUNDS], other[ROUNDS], decode[ROUNDS];
     struct aggregate hour = {0};
     struct buf blob = {0};
     uint64_t nodes, bytes = 0;
@@ -109,14 +111,17 @@ static void bench_roll_up(const struct series_files *files)
         bytes += g[0].blob[i].len;
     }
     for (int i = 0; i < ROUNDS; i++) {
-        same[i] = roll_up((struct generation *[]){&g[0], &g[0]}, &hour.tree, &nodes);
-        other[i] = roll_up((struct generation *[]){&g[0], &g[1]}, &hour.tree, &nodes);
+        other[i] =
+            roll_up((struct generation *[]){&g[0], &g[1]}, &hour.tree, &nodes, &decode[i]);
+        same[i] = roll_up((struct generation *[]){&g[0], &g[0]}, &hour.tree, &nodes, &decode[i]);
     }
     aggregate_encode(codec, &hour, LEVEL_HOUR, &blob);
     printf("  roll-up of %d minutes, %llu nodes, into %u\n", MINUTES, (unsigned long long)nodes,
            hour.tree.n);
     printf("  %-44s %8.1f ns/node  target 12\n", "one generation",
            median(same, ROUNDS) / (double)nodes * 1e9);
+    printf("  %-44s %8.1f ns/node\n", "  of it decoding",
+           median(decode, ROUNDS) / (double)nodes * 1e9);
     printf("  %-44s %8.1f ns/node  target 18\n", "two generations",
            median(other, ROUNDS) / (double)nodes * 1e9);
     printf("  %-44s %8.2f B/node   target 1.8\n", "a minute's tree, stored",
@@ -167,7 +172,8 @@ struct side {
     struct aggregate tree;
 };
 
-static double difference(struct side *a, struct side *b, struct symbols *symbols)
+/* ret_part: when it was decoded, and when it was merged. */
+static double difference(struct side *a, struct side *b, struct symbols *symbols, double ret_part[2])
 {
     static struct tree both, shown;
     double start = cpu_s();
@@ -180,8 +186,10 @@ static double difference(struct side *a, struct side *b, struct symbols *symbols
         symbols_merge(symbols, b->symbols, 0, map);
         tree_remap(&b->tree.tree, map);
     }
+    ret_part[0] = cpu_s() - start;
     tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
              (const uint8_t[]){0, 1}, 2, symbols);
+    ret_part[1] = cpu_s() - start;
     tree_prune(&shown, &both, SHOWN);
     free(map);
     return cpu_s() - start;
@@ -206,7 +214,7 @@ static struct symbols *store_side(const struct series_files *files, uint32_t nod
 
 static void bench_difference(const struct series_files *files, uint32_t nodes)
 {
-    double same[ROUNDS], other[ROUNDS];
+    double same[ROUNDS], other[ROUNDS], part[2];
     struct side a = {0}, b = {0}, c = {0};
     uint32_t n[3];
 
@@ -216,11 +224,13 @@ static void bench_difference(const struct series_files *files, uint32_t nodes)
     symbols_free(b.symbols);
     b.symbols = a.symbols;
     for (int i = 0; i < ROUNDS; i++) {
-        same[i] = difference(&a, &b, a.symbols);
-        other[i] = difference(&a, &c, a.symbols);
+        other[i] = difference(&a, &c, a.symbols, part);
+        same[i] = difference(&a, &b, a.symbols, part);
     }
     printf("  difference of two stored trees, %u and %u nodes, down to %d\n", n[0], n[1], SHOWN);
     printf("  %-44s %8.2f ms       target 6\n", "one generation", median(same, ROUNDS) * 1e3);
+    printf("  %-44s %8.2f ms       merging %.2f\n", "  of it decoding", part[0] * 1e3,
+           (part[1] - part[0]) * 1e3);
     printf("  %-44s %8.2f ms       target 6\n", "two generations", median(other, ROUNDS) * 1e3);
 }
 

@@ -279,27 +279,33 @@ static void what_is_not_a_tree_is_refused(void **state)
 {
     static const struct {
         const char *what;
-        uint8_t bytes[12];
+        uint8_t bytes[20];
         size_t len;
     } cases[] = {
+        /* n, step, bytes of the first three columns; pops, frames, leaf values, inner values */
         {"nothing", {0}, 0},
-        {"no nodes", {0}, 1},
-        {"more nodes than bytes", {0xff, 0xff, 0xff, 0x7f, 0, 1, 0}, 7},
-        {"a node above the root", {2, 1, 1, 0, 0}, 5},
-        {"two levels up from the first", {3, 0, 2, 1, 1, 0, 0, 0}, 8},
-        {"the root's frame inside", {2, 0, 0, 0, 2}, 5},
-        {"a frame that does not exist", {2, 0, 9, 0, 2}, 5},
-        {"cut short", {2, 0, 1, 0}, 4},
-        {"bytes behind", {2, 0, 1, 0, 2, 0}, 6},
+        {"no nodes", {0, 1, 0, 0, 1, 2}, 6},
+        {"more nodes than bytes", {0xff, 0xff, 0xff, 0x7f, 1, 1, 1, 1, 0, 2, 2, 0}, 12},
+        {"a column longer than all", {2, 1, 9, 1, 1, 0, 2, 2, 0}, 9},
+        {"no value for the leaf", {2, 1, 1, 1, 0, 0, 2, 0}, 8},
+        {"a node above the root", {2, 1, 1, 1, 1, 1, 2, 2, 0}, 9},
+        {"two levels up from the first", {3, 1, 2, 2, 2, 0, 2, 2, 2, 2, 2, 0}, 12},
+        {"the root's frame inside", {2, 1, 1, 1, 1, 0, 0, 2, 0}, 9},
+        {"a frame that does not exist", {2, 1, 1, 1, 1, 0, 10, 2, 0}, 9},
+        {"a frame below the root's", {2, 1, 1, 1, 1, 0, 1, 2, 0}, 9},
+        {"a frame that runs into the values", {2, 1, 1, 1, 1, 0, 0x82, 0, 0}, 9},
+        {"cut short", {2, 1, 1, 1, 1, 0, 2, 2}, 8},
+        {"bytes behind", {2, 1, 1, 1, 1, 0, 2, 2, 0, 0}, 10},
         {"an endless number",
-         {2, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-         12},
+         {2, 1, 1, 11, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
+          0},
+         19},
     };
     struct tree t = {0};
 
     (void)state;
-    assert_int_equal(tree_decode(&t, bytes_of((uint8_t[]){2, 0, 1, 0, 2}, 5), 2), 0);
-    assert_true(t.n == 2 && t.self[0][1] == 1);
+    assert_int_equal(tree_decode(&t, bytes_of((uint8_t[]){2, 3, 1, 1, 1, 0, 2, 2, 0}, 9), 2), 0);
+    assert_true(t.n == 2 && t.frame[1] == 1 && t.self[0][1] == 3);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int r = tree_decode(&t, bytes_of(cases[i].bytes, cases[i].len), 5);
 

@@ -1,0 +1,27 @@
+/* Tree, inside: what tree.c, tree_zip.c, tree_prune.c and tree_code.c share. */
+#ifndef HEARTH_PROFILE_TREE_INT_H
+#define HEARTH_PROFILE_TREE_INT_H
+
+#include "profile/tree.h"
+
+/* Makes t an empty tree of n_columns with room for n nodes. Memory is kept from use to use. */
+void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
+uint32_t tree_max_depth(const struct tree *t);
+
+static inline bool has_weight(const struct tree *t, uint32_t node)
+{
+    for (uint32_t c = 0; c < t->n_columns; c++)
+        if (t->self[c][node])
+            return true;
+    return false;
+}
+
+static inline void copy_node(struct tree *to, uint32_t at, const struct tree *from, uint32_t node)
+{
+    to->depth[at] = from->depth[node];
+    to->frame[at] = from->frame[node];
+    for (uint32_t c = 0; c < from->n_columns; c++)
+        to->self[c][at] = from->self[c][node];
+}
+
+#endif
