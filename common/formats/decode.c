@@ -121,9 +121,9 @@ static const struct format *format_named(struct bytes name)
 
 /* The most certain first: a magic, then what text shows, then protobuf, of which only the shape is
  * there to be recognised. */
-static const char *sniff(struct bytes raw)
+const char *decode_format_of(struct bytes plain)
 {
-    if (is_pprof(raw))
+    if (is_pprof(plain))
         return "pprof";
     return NULL;
 }
@@ -167,7 +167,7 @@ int decode(struct decoder *d, struct bytes body, struct reading *rd)
     rd->limits = &d->limits.profile;
     if (decoder_inflate(d, body, &plain, rd->f))
         return FAILURE;
-    format = format_named(named.len ? named : bytes_str(sniff(plain)));
+    format = format_named(named.len ? named : bytes_str(decode_format_of(plain)));
     if (named.len && !format)
         return no_such_format(named, rd->f);
     if (!format || plain.len == 0)

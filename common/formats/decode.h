@@ -23,6 +23,8 @@ void decoder_free(struct decoder *d);
  * may have none) emits nothing and is 0.
  */
 int decode(struct decoder *d, struct bytes body, struct reading *rd);
+/* What plain bytes look like, as decode() would take them; NULL: nothing that is known. */
+const char *decode_format_of(struct bytes plain);
 /* The bytes under the compression (formats/inflate.h) under the decoder's cap; the view is of body or
  * of the decoder's memory, valid until its next call. */
 int decoder_inflate(struct decoder *d, struct bytes body, struct bytes *ret, struct failure *f);

@@ -413,16 +413,6 @@ static void without_times_a_profile_is_of_its_arrival(void **state)
     assert_string_equal(s->labels, "shop||app_name=a.b/c||pprof");
 }
 
-static void an_agent_without_a_name_is_an_unknown_service(void **state)
-{
-    struct fixture *f = *state;
-    struct http_answer a = post(f, "/pyroscope/ingest", TINY);
-
-    assert_int_equal(a.status, 200);
-    http_answer_deinit(&a);
-    assert_string_equal(wait_for(f, 1)->labels, "unknown_service||||pprof");
-}
-
 static void every_record_has_its_place_in_the_sequence(void **state)
 {
     struct fixture *f = *state;
@@ -489,8 +479,6 @@ static void what_a_request_gets_wrong_is_told(void **state)
         {"/api/v1/profiles?service=%ff", 400, "bad_tag"},
         {"/api/v1/profiles?service=a%0ab", 400, "bad_tag"},
         {"/api/v1/profiles?service=a&x=%ed%a0%80", 400, "bad_tag"},
-        {"/ingest?name=a%7Bx", 400, "bad_name"},
-        {"/ingest?name=a&from=1e9", 400, "bad_time"},
     };
     struct fixture *f = *state;
 
@@ -500,6 +488,37 @@ static void what_a_request_gets_wrong_is_told(void **state)
 
         snprintf(want, sizeof want, "{\"code\":\"%s\",", cases[i].code);
         if (a.status != cases[i].status || !strstr(buf_cstr(&a.body), want))
+            fail_msg("%s: %d %s", cases[i].target, a.status, buf_cstr(&a.body));
+        http_answer_deinit(&a);
+    }
+    assert_int_equal(f->n_seen, 0);
+}
+
+/* {"code":"…","message":"…"}, as Pyroscope's agents know it. */
+static void what_an_agent_gets_wrong_is_told_in_pyroscope_s_words(void **state)
+{
+    static const struct {
+        const char *target, *body;
+        int status;
+        const char *want;
+    } cases[] = {
+        {"/ingest", NULL, 400, "{\"code\":\"invalid_argument\",\"message\":\"bad_name: "},
+        {"/ingest?name=a%7Bx", NULL, 400,
+         "{\"code\":\"invalid_argument\",\"message\":\"bad_name: "},
+        {"/ingest?name=%7Benv%3Dtest%7D", NULL, 400, "bad_name"},
+        {"/ingest?name=a&from=1e9", NULL, 400, "bad_time"},
+        {"/ingest?name=a&format=pprof", "main;work 5\n", 400,
+         "{\"code\":\"invalid_argument\",\"message\":\"malformed: "},
+        {"/pyroscope/ingest?name=a&format=jfr", "main;work 5\n", 400, "invalid_argument"},
+        {"/ingest?name=a%7Bk%3D%ff%7D", NULL, 400, "bad_tag"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct http_answer a =
+            post(f, cases[i].target, cases[i].body ? bytes_str(cases[i].body) : TINY);
+
+        if (a.status != cases[i].status || !strstr(buf_cstr(&a.body), cases[i].want))
             fail_msg("%s: %d %s", cases[i].target, a.status, buf_cstr(&a.body));
         http_answer_deinit(&a);
     }
@@ -545,11 +564,13 @@ static void forms_of_other_kinds_are_refused(void **state)
         int status;
     } cases[] = {
         {"POST /ingest?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 400},
-        {"POST /ingest?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\nmain;work 5\n", 415},
         {"POST /ingest?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
          "Content-Type: multipart/form-data; boundary=B\r\n\r\nxyz",
          400},
         {"POST /ingest?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+         "Content-Encoding: br\r\n\r\nxyz",
+         400},
+        {"POST /api/v1/profiles?service=a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
          "Content-Encoding: br\r\n\r\nxyz",
          415},
         {"GET /ingest HTTP/1.1\r\nHost: x\r\n\r\n", 405},
@@ -569,12 +590,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(tags_of_a_push_are_sorted_into_classes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_times_a_profile_is_of_its_arrival, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(an_agent_without_a_name_is_an_unknown_service, set_up,
-                                        tear_down),
         cmocka_unit_test_setup_teardown(every_record_has_its_place_in_the_sequence, set_up,
                                         tear_down),
         cmocka_unit_test(too_many_series_go_to_other_and_are_counted_there),
         cmocka_unit_test_setup_teardown(what_a_request_gets_wrong_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_an_agent_gets_wrong_is_told_in_pyroscope_s_words,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_on_tags_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
     };

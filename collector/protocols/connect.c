@@ -1,0 +1,68 @@
+#include "collector/protocols/connect.h"
+
+#include "base/clock.h"
+#include "formats/utf8.h"
+
+#include <stdio.h>
+#include <yajl/yajl_gen.h>
+
+const char *connect_code(int http_status)
+{
+    static const struct {
+        int status;
+        const char *code;
+    } codes[] = {
+        {401, "unauthenticated"},   {403, "permission_denied"},  {404, "not_found"},
+        {408, "deadline_exceeded"}, {413, "resource_exhausted"}, {429, "resource_exhausted"},
+        {503, "unavailable"},       {504, "deadline_exceeded"},
+    };
+
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (codes[i].status == http_status)
+            return codes[i].code;
+    return http_status < 500 ? "invalid_argument" : "internal";
+}
+
+/* What a message cites may be cut in the middle of a character, or no text at all. */
+static void put(yajl_gen g, const char *key, struct bytes value)
+{
+    struct buf text = {0};
+
+    utf8_repair(value, &text);
+    yajl_gen_string(g, (const unsigned char *)key, strlen(key));
+    yajl_gen_string(g, text.data, text.len);
+    buf_deinit(&text);
+}
+
+static void write_error(int status, const struct failure *f, struct buf *out)
+{
+    yajl_gen g = yajl_gen_alloc(NULL);
+    struct buf message = {0};
+    const unsigned char *text;
+    size_t len;
+
+    CHECK(g);
+    buf_printf(&message, "%s: %s", f->code, f->message);
+    if (f->hint[0])
+        buf_printf(&message, " (%s)", f->hint);
+    yajl_gen_map_open(g);
+    put(g, "code", bytes_str(connect_code(status)));
+    put(g, "message", buf_bytes(&message));
+    yajl_gen_map_close(g);
+    yajl_gen_get_buf(g, &text, &len);
+    buf_append(out, text, len);
+    yajl_gen_free(g);
+    buf_deinit(&message);
+}
+
+void connect_respond_failure(struct http_request *req, int status, const struct failure *f)
+{
+    struct buf body = {0};
+    char retry[40];
+
+    /* Spread, so that all who were refused do not come back in the same second. */
+    snprintf(retry, sizeof retry, "Retry-After: %u\r\n", 5 + (unsigned)(clock_mono_ms() % 11));
+    write_error(status, f, &body);
+    http_respond_buf(req, status, "application/json", &body,
+                     status == 429 || status == 503 ? retry : NULL);
+}
