@@ -68,10 +68,10 @@ static inline unsigned bucket_of(uint64_t weight)
 struct owed {
     int64_t total[TREE_COLUMNS_MAX];
     uint64_t weight;   /* the greatest */
-    uint64_t lightest; /* UINT64_MAX: no children */
+    unsigned lightest; /* bucket; BUCKETS: no children */
 };
 
-static const struct owed nothing = {.lightest = UINT64_MAX};
+static const struct owed nothing = {.lightest = BUCKETS};
 
 /* max(|a|, |b|, |b − a|) */
 static inline uint64_t weight_of(int64_t a, int64_t b)
@@ -105,13 +105,13 @@ static inline __attribute__((always_inline)) void weigh(struct prune *p, struct 
         p->weight[i] = weight;
         bucket = bucket_of(weight);
         p->grows[bucket]++;
-        if (below.lightest != UINT64_MAX) {
+        if (below.lightest != BUCKETS) {
             p->grows[bucket]++; /* its (other), until the lightest of its children is kept */
-            p->shrinks[bucket_of(below.lightest)]++;
+            p->shrinks[below.lightest]++;
             here[1] = nothing;
         }
         here->weight = max_u64(here->weight, weight);
-        here->lightest = weight < here->lightest ? weight : here->lightest;
+        here->lightest = bucket < here->lightest ? bucket : here->lightest;
     }
 }
 
