@@ -256,6 +256,31 @@ static int encode(struct codec *k, const struct profile *p, const struct profile
     return record_encode(k->encoder, p, k->types, &h, on_part, k, &job->failure);
 }
 
+static bool is_zero(const struct profile *p, uint32_t type)
+{
+    for (uint32_t row = 0; row < p->n_rows; row++)
+        if (p->values[type][row])
+            return false;
+    return true;
+}
+
+/*
+ * Leaves out what is no type to look at: "timeline", whose values lie on one nameless frame and are
+ * for a view by time, and types that some agents always list (GPU) when they have nothing to say.
+ */
+static void drop_types(struct codec *k, struct profile *p)
+{
+    for (uint32_t i = p->n_types; i-- > 0;) {
+        struct bytes name = symbols_text(k->symbols, p->types[i].name);
+        bool timeline = bytes_equal(name, BYTES_LIT("timeline"));
+
+        if (timeline)
+            codec_skip(k, "timeline");
+        if (timeline || (bytes_starts(name, BYTES_LIT("gpu-")) && is_zero(p, i)))
+            profile_drop_type(p, i);
+    }
+}
+
 /* One profile of the item has been read. */
 static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
                       struct failure *f)
@@ -267,6 +292,9 @@ static int on_profile(void *ctx, struct profile *p, const struct profile_about *
     CHECK(f == &k->job->failure);
     if (k->job->n_profiles == k->all->profiles_max)
         return too_much(f, "profiles", k->all->profiles_max, "profiles_max");
+    drop_types(k, p);
+    if (p->n_types == 0)
+        return 0;
     r = encode(k, p, about);
     k->job->n_profiles++;
     k->job->encode_s += (double)(uv_hrtime() - t0) / 1e9;

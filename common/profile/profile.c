@@ -118,6 +118,22 @@ int profile_set_types(struct profile *p, const struct sample_type *types, uint32
     return 0;
 }
 
+/* The column's memory is kept for a later type, behind those in use. */
+void profile_drop_type(struct profile *p, uint32_t type)
+{
+    size_t *cap = p->index->values_cap, dropped_cap = cap[type];
+    int64_t *dropped = p->values[type];
+
+    CHECK(type < p->n_types);
+    for (p->n_types--; type < p->n_types; type++) {
+        p->types[type] = p->types[type + 1];
+        p->values[type] = p->values[type + 1];
+        cap[type] = cap[type + 1];
+    }
+    p->values[type] = dropped;
+    cap[type] = dropped_cap;
+}
+
 static int number_cmp(int64_t a, int64_t b)
 {
     return (a > b) - (a < b);

@@ -67,6 +67,8 @@ void profile_reset(struct profile *p);
  * accepts the same list only. 0 or PROFILE_E_TYPES. */
 enum { PROFILE_E_TYPES = 1 };
 int profile_set_types(struct profile *p, const struct sample_type *types, uint32_t n);
+/* Forgets a type with its values. Rows stay, also those that had no other value. */
+void profile_drop_type(struct profile *p, uint32_t type);
 
 /* The id of a set of labels (sorted and deduplicated here; labels is scratch). n = 0 gives 0. */
 uint32_t profile_labels(struct profile *p, struct label *labels, size_t n);
