@@ -1,12 +1,14 @@
 /*
  * How it works. Inflate, look at the first bytes, hand over. A pprof has no magic, so it is
  * recognised by what nothing else has: its first fields are ones that Profile defines, with their
- * wire types, and some byte among the first is one that no text would hold.
+ * wire types, and some byte among the first is one that no text would hold. OTLP's first fields are
+ * among them: it is asked first, and looks deeper.
  */
 #include "formats/decode.h"
 
 #include "base/xalloc.h"
 #include "formats/inflate.h"
+#include "formats/otlp.h"
 #include "formats/pprof.h"
 #include "formats/protobuf.h"
 
@@ -20,6 +22,7 @@ struct decoder {
     struct inflater *inflater;
     struct buf inflated;
     struct pprof_reader *pprof;
+    struct otlp_reader *otlp;
 };
 
 struct decoder *decoder_new(const struct decode_limits *limits)
@@ -29,6 +32,7 @@ struct decoder *decoder_new(const struct decode_limits *limits)
     d->limits = *limits;
     d->inflater = inflater_new();
     d->pprof = pprof_reader_new();
+    d->otlp = otlp_reader_new();
     return d;
 }
 
@@ -39,6 +43,7 @@ void decoder_free(struct decoder *d)
     inflater_free(d->inflater);
     buf_deinit(&d->inflated);
     pprof_reader_free(d->pprof);
+    otlp_reader_free(d->otlp);
     free(d);
 }
 
@@ -103,12 +108,19 @@ static int read_pprof(struct decoder *d, const char *format, struct bytes raw, s
     return r ? FAILURE : reading_emit(rd, &about);
 }
 
+static int read_otlp(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
+{
+    (void)format;
+    return otlp_read(d->otlp, raw, rd);
+}
+
 /* Every format by its name, which is also what the record says. */
 static const struct format {
     const char *name;
     int (*read)(struct decoder *d, const char *format, struct bytes raw, struct reading *rd);
 } formats[] = {
     {"pprof", read_pprof},
+    {"otlp", read_otlp},
 };
 
 static const struct format *format_named(struct bytes name)
@@ -123,6 +135,8 @@ static const struct format *format_named(struct bytes name)
  * there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
+    if (is_otlp(plain))
+        return "otlp";
     if (is_pprof(plain))
         return "pprof";
     return NULL;
