@@ -43,6 +43,8 @@ static const struct sibling {
     {"PUT|POST", "/dogstatsd/*", "metrics", NOTHING},
     {"GET|PUT|POST", "/evp_proxy/*", "evp", NOTHING},
     {"PUT|POST", "/debugger/*", "debugger", NOTHING},
+    {"PUT|POST", "/debugger/v1/input", "debugger", NOTHING}, /* ends as a profile's path does */
+    {"PUT|POST", "/symdb/v1/input", "symbols", NOTHING},
     {"PUT|POST", "/symdb/*", "symbols", NOTHING},
     {"PUT|POST", "/tracer_flare*", "logs", NOTHING},
     {"PUT|POST", "/openlineage/*", "other", NOTHING},
