@@ -1,0 +1,370 @@
+"""Every recording of a real agent, sent to `hearth standalone` byte for byte as the agent sent it, and what
+must have become of it: the answer, service and tags, every total, and the hottest functions.
+
+Each recording has a system of its own, so that what is asserted is all there is.
+"""
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import cluster
+import jfr_rule
+import recordings
+from recordings import CPU, NOT_PROFILES, WALL
+
+FLUSH = {"HEARTH_FLUSH_INTERVAL": "200ms"}
+RANGE = {"from": "0", "until": "now"}
+DEFAULT_SERVICE = "unknown_service"
+ANSWER_SECONDS = 3      # the shortest deadline of a Datadog client
+
+# Types in which the sample services spend 7 : 3 on their two hot functions, as far as a recording has them.
+HOT_TYPES = [CPU, WALL]
+# The Rust release build has the two inlined under others: only their totals tell.
+HOT_BY_TOTAL = {"pyroscope_rs_2_1_5"}
+
+
+class System:
+    """A standalone with a TCP listener, a unix socket and a listener for gRPC."""
+
+    def __init__(self, grpc=False):
+        self.sockets = tempfile.mkdtemp(prefix="hearth-replay-")
+        self.socket_path = os.path.join(self.sockets, "apm.socket")
+        self.grpc_port = cluster.free_port()
+        options = ["--grpc", f"127.0.0.1:{self.grpc_port}"] if grpc else []
+        self.all = cluster.Standalone("--socket", self.socket_path, *options, env=FLUSH)
+
+    def close(self):
+        self.all.close()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def api(self, path, **params):
+        return self.all.api(path, **{**RANGE, **params})
+
+    def services(self):
+        return [s["name"] for s in self.all.api("services")["services"]]
+
+    def types(self, service):
+        try:
+            return [t["name"] for t in self.all.api("types", service=service)["types"]]
+        except cluster.Refused:
+            return []
+
+    def total(self, service, type_, match=None):
+        try:
+            answer = self.api("flamegraph", service=service, type=type_, match=match, max_nodes=16)
+        except cluster.Refused:
+            return None
+        total = answer["total"]
+        return total[0] if isinstance(total, list) else total
+
+    def top(self, service, type_):
+        return self.api("top", service=service, type=type_, limit=100000)["functions"]
+
+    def metric(self, name, label=None):
+        text = cluster.get(self.all.admin_port, "/metrics").decode()
+        found = re.search("^" + re.escape(name + (label or "")) + r" (\S+)$", text, re.MULTILINE)
+        return float(found.group(1)) if found else 0
+
+    def skipped(self, kind):
+        return self.metric("hearth_collector_skipped_total", '{kind="%s"}' % kind)
+
+    def wait_for_all(self):
+        """Until every acknowledged record is queryable."""
+        def counted():
+            return (self.metric("hearth_aggregator_records_total") >= self.metric("hearth_collector_records_total")
+                    and self.metric("hearth_aggregator_dirty") == 0)
+        cluster.until(counted, 30, "the aggregator has all records")
+
+
+class Replay:
+    """The checks; a subclass says where to."""
+
+    def check(self, recording):
+        self.recording, self.expected = recording, recording.expected
+        self.system = System(recording.is_grpc)
+        self.addCleanup(self.system.close)
+        if recording.is_grpc:
+            self.assertEqual(recordings.replay_grpc(recording, self.system.grpc_port), (200, 0))
+        else:
+            self.check_answer(recordings.replay(recording, self.address()))
+        if not recording.is_profile:
+            self.check_is_no_profile()
+            return
+        self.service = self.expected.get("service") or DEFAULT_SERVICE
+        self.check_profiles()
+        self.check_tags()
+        self.check_hot_functions()
+
+    def check_answer(self, answer):
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(int(answer.headers["content-length"]), len(answer.body))
+
+    def check_is_no_profile(self):
+        kind = "traces" if "traces" in self.expected["request"] else "config"
+        self.assertEqual(self.system.skipped(kind), 1)
+        self.assertEqual(self.system.metric("hearth_collector_records_total"), 0)
+        self.assertEqual(self.system.services(), [])
+
+    def check_profiles(self):
+        wanted = {}
+        for part in self.expected.get("profiles", []):
+            if "sample_types" in part and part["part"] not in NOT_PROFILES:
+                wanted.update(self.pprof_types(part))
+            if "jfr_chunks" in part:
+                wanted.update(self.jfr_types(part))
+            if part.get("format") == "folded":
+                wanted[CPU] = self.folded_type(part)
+        for resource in self.expected.get("resource_profiles", []):
+            for profile in resource["profiles"]:
+                wanted.update(self.otlp_type(profile))
+        self.check_types(wanted)
+        for part in self.expected.get("profiles", []):
+            if part["part"] in NOT_PROFILES and self.recording.is_datadog:
+                self.assertEqual(self.system.skipped(NOT_PROFILES[part["part"]]), 1, part["part"])
+
+    def pprof_types(self, part):
+        """{five-part name: what google/pprof says of it}."""
+        family = next((w for w in ("mutex", "block") if w in part["part"] or w in
+                       os.path.basename(self.recording.path)), None)
+        return {recordings.type_of(t["type"], part["period_type"], family): t for t in part["sample_types"]}
+
+    def jfr_types(self, part):
+        """{five-part name: Σ by the published rule over the chunks' own event counts}."""
+        wanted = {}
+        for chunk in part["jfr_chunks"]:
+            for name, event in chunk["events"].items():
+                for type_, value in jfr_rule.of_event(name, event, jfr_rule.INTERVALS[self.recording.name]):
+                    want = wanted.setdefault(type_, {"total": 0, "slack": 0})
+                    want["total"] += round(value)
+                    want["slack"] += event["events"] if isinstance(value, float) else 0
+        return wanted
+
+    def folded_type(self, part):
+        """Samples of 100 Hz, which folded stacks of CPU are by Pyroscope's word."""
+        ns = 10_000_000
+        return {"total": part["total"] * ns, "top_self": [
+            {"function": k, "self": v * ns} for k, v in part["top_self"].items()]}
+
+    def otlp_type(self, profile):
+        name = profile["sample_type"]
+        value_of = 1 if name.endswith("/ns") else 10_000_000 if profile["period_type"].endswith("/ns") else None
+        total = profile["total"]
+        if not profile["top_self"]:     # the oracle of layout 1.10 cannot read 1.9: sum the samples' field 2
+            total = recordings.otlp_total(self.recording.body(), 2)
+            self.assertGreater(total, 0)
+        if value_of is None:
+            return {recordings.TYPES["cpu-samples"]: {"total": total}}
+        return {CPU: {
+            "total": total * value_of,
+            "top_self": [{"function": f["function"], "self": f["value"] * value_of} for f in profile["top_self"]],
+            "top_total": [{"function": f["function"], "total": f["value"] * value_of}
+                          for f in profile["top_total"]]}}
+
+    def check_types(self, wanted):
+        def there():
+            listed = self.system.types(self.service)
+            return all(t in listed for t, w in wanted.items() if w["total"])
+        try:
+            cluster.until(there, 15, "all types")
+        except AssertionError:
+            self.assertEqual(sorted(t for t, w in wanted.items() if w["total"]),
+                             sorted(self.system.types(self.service)))
+        for type_, want in wanted.items():
+            with self.subTest(type=type_):
+                self.check_type(type_, want)
+        extra = [t for t in self.system.types(self.service) if t not in wanted]
+        self.assertEqual(extra, [], "types that nothing in the recording explains")
+
+    def check_type(self, type_, want):
+        if not want["total"] and not want.get("nonzero_samples"):
+            self.assertIn(self.system.total(self.service, type_), (0, None))
+            return
+        # Fractions are rounded event by event.
+        self.assertAlmostEqual(self.system.total(self.service, type_), want["total"], delta=want.get("slack", 0))
+        rows = self.system.top(self.service, type_)
+        for f in want.get("top_self") or []:
+            found = [r for r in rows if r["name"] == f["function"]]
+            self.assertEqual(sum(r["self"] for r in found), f["self"], f["function"])
+        for f in (want.get("top_self") or []) + (want.get("top_total") or []):
+            found = [r["total"] for r in rows if r["name"] == f["function"]]
+            if "total" in f and len(found) == 1:
+                self.assertEqual(found[0], f["total"], f["function"])
+            elif "total" in f:      # one name in several files: the oracle counted it once per sample
+                self.assertLessEqual(max(found, default=0), f["total"], f["function"])
+                self.assertGreaterEqual(sum(found), f["total"], f["function"])
+
+    def check_tags(self):
+        self.assertEqual(self.system.services(), [self.service])
+        tags = dict(self.expected.get("tags") or {})
+        for key in ("env", "version"):
+            if self.expected.get(key):
+                tags[key] = self.expected[key]
+        in_key = {k: v for k, v in tags.items() if k in ("env", "version", "region")}
+        match = "{%s}" % ",".join(f'{k}="{v}"' for k, v in in_key.items())
+        for type_ in self.system.types(self.service):
+            self.assertEqual(self.system.total(self.service, type_, match), self.system.total(self.service, type_))
+        headers = recordings.record_headers(os.path.join(self.system.all.dir, "data"))
+        self.assertGreater(len(headers), 0)
+        for header in headers:
+            self.assertEqual(header["service"], self.service)
+            self.assertEqual({**header["series"], **header["instance"]}, {**header["series"],
+                             **header["instance"], **tags})
+            self.assertEqual(in_key, header["series"])
+            if self.recording.is_datadog:
+                self.assertTrue(header["instance"]["runtime-id"])
+                self.assertIn("dd-trace", header["agent"])
+
+    def check_hot_functions(self):
+        if "hot_a" not in self.expected["load"] and "OTLP" not in self.expected["load"]:
+            return
+        judged = 0
+        column = "total" if self.recording.name in HOT_BY_TOTAL else "self"
+        for type_ in set(HOT_TYPES) & set(self.system.types(self.service)):
+            rows = self.system.top(self.service, type_)
+            a, b = (sum(r[column] for r in rows if re.search(name, r["name"]))
+                    for name in (r"\bhot_?[aA]\b", r"\bhot_?[bB]\b"))
+            self.assertGreater(a, b, type_)
+            judged += 1
+        no_time = re.search("heap|block|mutex|goroutine", os.path.basename(self.recording.path))
+        self.assertTrue(judged or no_time)
+
+
+def one_test_each(chosen):
+    """A test method for each recording, for a class statement."""
+    try:
+        found = [r for r in recordings.recordings() if chosen(r)]
+    except unittest.SkipTest as e:
+        why = str(e)
+
+        def skipped(self):
+            raise unittest.SkipTest(why)
+        return {"test_recordings": skipped}
+    return {"test_" + r.name: (lambda self, r=r: self.check(r)) for r in found}
+
+
+class Tcp(Replay):
+    def address(self):
+        return self.system.all.push_port
+
+
+class Unix(Replay):
+    def address(self):
+        return self.system.socket_path
+
+
+EveryRecordingOverTcp = type("EveryRecordingOverTcp", (Tcp, unittest.TestCase), one_test_each(lambda r: True))
+DatadogRecordingsOverUnix = type("DatadogRecordingsOverUnix", (Unix, unittest.TestCase),
+                                 one_test_each(lambda r: r.is_datadog))
+
+
+class Retries(unittest.TestCase):
+    """An agent that did not hear the answer sends the same upload again."""
+
+    @classmethod
+    def setUpClass(cls):
+        cluster.need_data("agents")
+        cls.recording = next(r for r in recordings.recordings() if r.name == "dd_trace_go_2_12_0")
+
+    def setUp(self):
+        self.system = System()
+
+    def tearDown(self):
+        self.system.close()
+
+    def check_counted_once(self, retries):
+        cpu = [t["total"] for p in self.recording.expected["profiles"] for t in p.get("sample_types", [])
+               if t["type"] == "cpu"]
+        cluster.until(lambda: self.system.total("demo-go", CPU), 30, "the profile")
+        self.system.wait_for_all()
+        self.assertEqual(self.system.total("demo-go", CPU), cpu[0])
+        self.assertEqual(self.system.metric("hearth_collector_retries_total"), retries)
+
+    def test_one_that_was_acknowledged_is_answered_and_counted_once(self):
+        for _ in range(3):
+            self.assertEqual(recordings.replay(self.recording, self.system.all.push_port).status, 200)
+        self.check_counted_once(2)
+
+    def test_two_at_the_same_time_are_counted_once(self):
+        answers = []
+
+        def push():
+            answers.append(recordings.replay(self.recording, self.system.all.push_port).status)
+        threads = [threading.Thread(target=push) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(answers, [200] * 8)
+        self.check_counted_once(7)
+
+    def test_one_that_was_refused_is_counted_when_it_comes_whole(self):
+        with open(self.recording.path, "rb") as f:
+            raw = f.read()
+        zstd = raw.index(b"\x28\xb5\x2f\xfd", raw.index(b'filename="cpu.pprof"'))
+        broken = raw[:zstd + 40] + b"\xff" * 16 + raw[zstd + 56:]
+        answer = recordings.send(broken, self.system.all.push_port)
+        self.assertEqual(answer.status, 400, answer)
+        self.assertIn("cpu.pprof", json.loads(answer.body)["message"])
+        self.assertEqual(recordings.send(raw, self.system.all.push_port).status, 200)
+        self.check_counted_once(0)
+
+
+class Siblings(unittest.TestCase):
+    """What tracers ask of their agent."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.system = System()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.system.close()
+
+    def ask(self, method, path, body=b"{}"):
+        raw = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        return recordings.send(raw, self.system.all.push_port)
+
+    def test_info_tells_the_paths_that_are_served(self):
+        answer = self.ask("GET", "/info", b"")
+        self.assertEqual(answer.status, 200)
+        info = json.loads(answer.body)
+        self.assertIn("/profiling/v1/input", info["endpoints"])
+        self.assertIn("/v0.4/traces", info["endpoints"])
+        self.assertIs(info["client_drop_p0s"], False)
+        self.assertIsInstance(info["version"], str)
+        self.assertRegex(answer.headers["datadog-agent-state"], "^[0-9a-f]{32,64}$")
+
+    def test_everything_a_tracer_sends_is_answered_and_counted(self):
+        for method, path, kind in [
+                ("PUT", "/v0.3/traces", "traces"), ("POST", "/v0.4/traces", "traces"),
+                ("PUT", "/v0.5/traces", "traces"), ("PUT", "/v0.7/traces", "traces"),
+                ("POST", "/v0.6/stats", "stats"), ("GET", "/v0.7/config", "config"),
+                ("POST", "/v0.7/config", "config"), ("POST", "/v0.1/pipeline_stats", "stats"),
+                ("POST", "/telemetry/proxy/api/v2/apmtelemetry", "telemetry"),
+                ("POST", "/dogstatsd/v2/proxy", "metrics"), ("POST", "/evp_proxy/v2/api/v2/x", "evp"),
+                ("POST", "/debugger/v1/input", "debugger"), ("POST", "/symdb/v1/input", "symbols"),
+                ("POST", "/tracer_flare/v1", "logs")]:
+            with self.subTest(path=path, method=method):
+                before = self.system.skipped(kind)
+                answer = self.ask(method, path)
+                self.assertEqual(answer.status, 200)
+                self.assertIsInstance(json.loads(answer.body), dict)
+                self.assertEqual(self.system.skipped(kind), before + 1)
+
+    def test_a_path_prefix_in_the_agents_url_is_no_matter(self):
+        for path in ("/profiling/v1/input", "/team-a/profiling/v1/input", "/v1/input", "/api/v2/profile",
+                     "/x/y/api/v2/profile"):
+            with self.subTest(path=path):
+                answer = self.ask("POST", path)
+                self.assertEqual(answer.status, 400)        # read as an upload, which {} is not
+                self.assertEqual(json.loads(answer.body)["code"], "bad_multipart")
+
+
+if __name__ == "__main__":
+    unittest.main()
