@@ -41,6 +41,7 @@
     X(STRING, socket, NULL, 0, 0, NULL,                                                            \
       "unix socket for agents: a path, off, or auto: /var/run/datadog/apm.socket if nobody "       \
       "answers there; unset: auto, but off where listen is given")                                 \
+    X(STRING, socket_mode, "0666", 0, 0, NULL, "permissions of unix sockets, in octal")            \
     X(STRING, admin, NULL, 0, 0, NULL,                                                             \
       "address of /healthz, /readyz and /metrics, or off; unset: " DEFAULT_ADMIN                   \
       ", but off where listen is given")                                                           \
@@ -283,7 +284,7 @@ static int listen_all(struct standalone *s, struct failure *f)
     bool given = s->o.listen && s->o.listen[0];
     char *list = xstrdup(given ? s->o.listen : DEFAULT_LISTEN), *rest = list, *address;
     const char *socket = s->o.socket ? s->o.socket : given ? "off" : "auto";
-    int r = 0, port = 0;
+    int r = collector_socket_mode(s->http, s->o.socket_mode, f), port = 0;
 
     while (r == 0 && (address = strsep(&rest, ","))) {
         r = *address ? http_listen(s->http, address, "listen", &port, f) : 0;

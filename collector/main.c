@@ -21,6 +21,7 @@
     X(STRING, socket, "auto", 0, 0, NULL,                                                          \
       "unix socket for agents: a path, off, or auto: /var/run/datadog/apm.socket if nobody "       \
       "answers there")                                                                             \
+    X(STRING, socket_mode, "0666", 0, 0, NULL, "permissions of unix sockets, in octal")            \
     X(STRING, admin, "127.0.0.1:4050", 0, 0, NULL,                                                 \
       "address of /healthz, /readyz and /metrics, or off")                                         \
     X(STRING, log_dir, NULL, 0, 0, NULL,                                                           \
@@ -30,7 +31,7 @@
       "open connections of agents; above, new ones wait")                                          \
     X(DURATION, header_timeout, "10s", 10, 3600000, NULL, "longest wait for a request's header")   \
     X(DURATION, body_timeout, "30s", 10, 3600000, NULL, "longest wait for a request's body")       \
-    X(DURATION, idle_timeout, "60s", 10, 3600000, NULL,                                            \
+    X(DURATION, idle_timeout, "120s", 10, 3600000, NULL,                                            \
       "close a connection that is silent this long")
 
 #define MAIN_ROW(...) OPTION_ROW(struct main_options, __VA_ARGS__)
@@ -88,7 +89,7 @@ static int open_log(struct program *p, struct failure *f)
 static int listen_all(struct program *p, struct failure *f)
 {
     char *list = xstrdup(p->o.listen ? p->o.listen : ""), *rest = list, *address;
-    int r = 0;
+    int r = collector_socket_mode(p->http, p->o.socket_mode, f);
 
     while (!r && (address = strsep(&rest, ",")))
         if (*address)

@@ -5,14 +5,18 @@
 
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* Why "auto" must not listen; NULL: it may. */
 static const char *auto_obstacle(void)
 {
     char path[] = COLLECTOR_SOCKET_AUTO;
+    const char *dir = dirname(path);
 
-    if (access(dirname(path), W_OK))
+    if (access(dir, F_OK))
+        return "its directory does not exist";
+    if (access(dir, W_OK))
         return "its directory cannot be written";
     return http_unix_answers(COLLECTOR_SOCKET_AUTO) ? "another agent answers on it" : NULL;
 }
@@ -35,6 +39,18 @@ static int listen_auto(struct http_server *http)
     LOG(LOG_INFO, obstacle ? "socket_skipped" : "listening",
         F_STR("address", COLLECTOR_SOCKET_AUTO),
         F_STR("reason", obstacle ? obstacle : "nobody else does"));
+    return 0;
+}
+
+int collector_socket_mode(struct http_server *http, const char *option, struct failure *f)
+{
+    char *end;
+    unsigned long mode = strtoul(option, &end, 8);
+
+    if (*option < '0' || *option > '7' || *end || mode > 0777)
+        return fail(f, 400, "bad_mode", "setting: socket_mode",
+                    "\"%.40s\" is no mode of a file in octal, such as 0660", option);
+    http_unix_mode(http, (mode_t)mode);
     return 0;
 }
 

@@ -29,7 +29,7 @@ const struct http_limits http_limits_default = {
     .connections_max = 1024,
     .header_timeout_ms = 10000,
     .body_timeout_ms = 30000,
-    .idle_timeout_ms = 60000,
+    .idle_timeout_ms = 120000, /* agents send once a minute and keep the connection */
 };
 
 struct metric http_metrics[M_HTTP_N] = {
@@ -52,6 +52,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *l
 
     s->loop = loop;
     s->limits = *limits;
+    s->unix_mode = 0666;
     list_init(&s->listeners);
     list_init(&s->conns);
     uv_timer_init(loop, &s->grace);
@@ -59,6 +60,11 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *l
     s->n_handles = 1;
     metrics_register(http_metrics, M_HTTP_N);
     return s;
+}
+
+void http_unix_mode(struct http_server *s, mode_t mode)
+{
+    s->unix_mode = mode;
 }
 
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
@@ -249,14 +255,13 @@ static struct http_listener *listener_new(struct http_server *s, bool is_pipe)
     return l;
 }
 
-/* Everybody on this machine may send, as through the loopback port. */
 static int listen_unix(struct http_listener *l, const char *path)
 {
     int r = uv_pipe_bind(&l->pipe, path);
 
     if (!r)
         r = uv_listen(&l->stream, BACKLOG, on_connection);
-    if (!r && chmod(path, 0666))
+    if (!r && chmod(path, l->server->unix_mode))
         LOG(LOG_WARN, "socket_mode_failed", F_STR("path", path), F_STR("error", strerror(errno)));
     return r;
 }

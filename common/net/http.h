@@ -41,6 +41,9 @@ void http_route(struct http_server *s, const char *methods, const char *path, ht
  * 0, or FAILURE with f naming address and setting. A unix socket nobody answers on is replaced. */
 int http_listen(struct http_server *s, const char *address, const char *setting, int *ret_port,
                 struct failure *f);
+/* The permissions of unix sockets listened on from now on. 0666 at first: everybody on this machine may
+ * send, as through the loopback port. */
+void http_unix_mode(struct http_server *s, mode_t mode);
 /* Stops accepting, lets running requests finish within grace_ms, closes; then closed, once. */
 void http_server_close(struct http_server *s, uint32_t grace_ms, void (*closed)(void *ctx),
                        void *ctx);

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <libgen.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,12 +93,29 @@ bool http_unix_answers(const char *path)
     return r;
 }
 
+/* libuv would call a missing directory "permission denied". */
+static int check_directory(const struct http_address *a, const char *setting, struct failure *f)
+{
+    char path[sizeof a->path], why[sizeof a->path + 40];
+    const char *dir;
+    struct stat st;
+
+    memcpy(path, a->path, sizeof path);
+    dir = dirname(path);
+    if (stat(dir, &st) == 0 || errno != ENOENT)
+        return 0;
+    snprintf(why, sizeof why, "the directory %s does not exist", dir);
+    return fail_address(f, a->text, setting, why);
+}
+
 int http_address_prepare(const struct http_address *a, const char *setting, struct failure *f)
 {
     struct stat st;
 
-    if (!a->is_unix || lstat(a->path, &st))
+    if (!a->is_unix)
         return 0;
+    if (lstat(a->path, &st))
+        return check_directory(a, setting, f);
     if (!S_ISSOCK(st.st_mode))
         return fail_address(f, a->text, setting, "the file is there and is not a socket");
     if (http_unix_answers(a->path))

@@ -35,6 +35,7 @@ struct http_route {
 struct http_server {
     uv_loop_t *loop;
     struct http_limits limits;
+    mode_t unix_mode;
     struct http_route *routes;
     size_t n_routes, cap_routes;
     struct list listeners, conns;

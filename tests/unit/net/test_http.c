@@ -201,6 +201,20 @@ static void a_connection_serves_many_requests_sent_at_once(void **state)
     close(fd);
 }
 
+/* dd-trace-go asks for its configuration so. */
+static void a_get_may_have_a_body_and_the_next_request_begins_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    int fd = http_connect(f->port);
+    struct bytes request = bytes_str("GET /params?a=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+                                     "\r\n{  }GET /params?a=2 HTTP/1.1\r\nHost: x\r\n\r\n");
+
+    http_send(fd, request, 1);
+    assert_answer(http_read_answer(fd, false), 200, "/params|a=1");
+    assert_answer(http_read_answer(fd, false), 200, "/params|a=2");
+    close(fd);
+}
+
 static void head_has_the_length_of_get_and_no_body(void **state)
 {
     struct fixture *f = *state;
@@ -649,6 +663,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_connection_serves_many_requests_sent_at_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_get_may_have_a_body_and_the_next_request_begins_behind_it,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(head_has_the_length_of_get_and_no_body, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_old_client_gets_its_answer_and_a_close, set_up,
                                         tear_down),
