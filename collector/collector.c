@@ -45,6 +45,7 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     c->publisher = publisher_new(loop, log, o->publish_timeout);
     api_routes(http, c);
     ingest_routes(http, c);
+    push_routes(http, c);
     datadog_routes(http, c);
     return c;
 }

@@ -12,9 +12,9 @@ const char *connect_code(int http_status)
         int status;
         const char *code;
     } codes[] = {
-        {401, "unauthenticated"},   {403, "permission_denied"},  {404, "not_found"},
-        {408, "deadline_exceeded"}, {413, "resource_exhausted"}, {429, "resource_exhausted"},
-        {503, "unavailable"},       {504, "deadline_exceeded"},
+        {501, "unimplemented"},      {401, "unauthenticated"},   {403, "permission_denied"},
+        {404, "not_found"},          {408, "deadline_exceeded"}, {413, "resource_exhausted"},
+        {429, "resource_exhausted"}, {503, "unavailable"},       {504, "deadline_exceeded"},
     };
 
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
@@ -63,6 +63,6 @@ void connect_respond_failure(struct http_request *req, int status, const struct 
     /* Spread, so that all who were refused do not come back in the same second. */
     snprintf(retry, sizeof retry, "Retry-After: %u\r\n", 5 + (unsigned)(clock_mono_ms() % 11));
     write_error(status, f, &body);
-    http_respond_buf(req, status, "application/json", &body,
+    http_respond_buf(req, status == 501 ? 404 : status, "application/json", &body,
                      status == 429 || status == 503 ? retry : NULL);
 }

@@ -10,7 +10,8 @@
 
 /* "invalid_argument", "resource_exhausted", "unavailable" … of an HTTP status. */
 const char *connect_code(int http_status);
-/* Answers with status, and Retry-After where it is 429 or 503. */
+/* Answers with status, and Retry-After where it is 429 or 503. 501 is told as Connect tells it: 404
+ * "unimplemented". */
 void connect_respond_failure(struct http_request *req, int status, const struct failure *f);
 
 #endif

@@ -11,6 +11,7 @@
 #include "formats/otlp.h"
 #include "formats/pprof.h"
 #include "formats/protobuf.h"
+#include "formats/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct decoder {
     struct buf inflated;
     struct pprof_reader *pprof;
     struct otlp_reader *otlp;
+    struct text_reader *text;
 };
 
 struct decoder *decoder_new(const struct decode_limits *limits)
@@ -33,6 +35,7 @@ struct decoder *decoder_new(const struct decode_limits *limits)
     d->inflater = inflater_new();
     d->pprof = pprof_reader_new();
     d->otlp = otlp_reader_new();
+    d->text = text_reader_new();
     return d;
 }
 
@@ -44,6 +47,7 @@ void decoder_free(struct decoder *d)
     buf_deinit(&d->inflated);
     pprof_reader_free(d->pprof);
     otlp_reader_free(d->otlp);
+    text_reader_free(d->text);
     free(d);
 }
 
@@ -114,6 +118,11 @@ static int read_otlp(struct decoder *d, const char *format, struct bytes raw, st
     return otlp_read(d->otlp, raw, rd);
 }
 
+static int read_text(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
+{
+    return text_read(d->text, format, raw, rd);
+}
+
 /* Every format by its name, which is also what the record says. */
 static const struct format {
     const char *name;
@@ -121,6 +130,14 @@ static const struct format {
 } formats[] = {
     {"pprof", read_pprof},
     {"otlp", read_otlp},
+    {"folded", read_text},
+    {"lines", read_text},
+    {"trie", read_text},
+    {"tree", read_text},
+    {"perf", read_text},
+    {"speedscope", read_text},
+    {"cpuprofile", read_text},
+    {"heapprofile", read_text},
 };
 
 static const struct format *format_named(struct bytes name)
@@ -135,11 +152,13 @@ static const struct format *format_named(struct bytes name)
  * there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
+    const char *text = text_format_of(plain);
+
+    if (text)
+        return text;
     if (is_otlp(plain))
         return "otlp";
-    if (is_pprof(plain))
-        return "pprof";
-    return NULL;
+    return is_pprof(plain) ? "pprof" : NULL;
 }
 
 static int unknown_format(struct bytes s, struct failure *f)

@@ -299,6 +299,8 @@ static void the_request_s_word_counts_before_the_first_bytes(void **state)
     decode_as("pprof", buf_bytes(&raw), "pprof", 0);
     decode_as("pprof", BYTES_LIT("main;work 5\n"), NULL, 400);
     decode_as("pprof", BYTES_LIT(""), NULL, 400);
+    decode_as("lines", BYTES_LIT("main;work 5\n"), "lines", 0);
+    decode_as("folded", BYTES_LIT("main;work 5\n"), "folded", 0);
     decode_as("gprof", buf_bytes(&raw), NULL, 415);
     assert_int_equal(x->failure.status, 0);
     buf_deinit(&raw);
@@ -319,8 +321,8 @@ static void a_body_is_known_by_its_first_bytes(void **state)
     }
     decode_bytes(bytes_of(raw.data, raw.len - 1), NULL, 400);
     decode_bytes(BYTES_LIT(""), NULL, 400);
-    decode_bytes(BYTES_LIT("main;work 5\n"), NULL, 415);
-    decode_bytes(BYTES_LIT("{\"profiles\": []}"), NULL, 415);
+    decode_bytes(BYTES_LIT("main;work 5\n"), "folded", 0);
+    decode_bytes(BYTES_LIT("{\"traces\": []}"), NULL, 415);
     decode_bytes(BYTES_LIT("FLR\0\0\2\0\1"), NULL, 415);
     decode_bytes(BYTES_LIT("PK\3\4"), NULL, 415);
     decode_bytes(BYTES_LIT("\x1f\x8b\x08"), NULL, 400);
