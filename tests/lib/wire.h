@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/varint.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,7 +33,9 @@ static inline void wire_fixed64(struct buf *out, uint64_t v)
 
 static inline void wire_hex(const char **at, struct buf *out)
 {
-    for (unsigned byte; sscanf(*at, "%2x", &byte) == 1; *at += 2)
+    unsigned byte;
+
+    for (; isxdigit((unsigned char)**at) && sscanf(*at, "%2x", &byte) == 1; *at += 2)
         buf_append_u8(out, (uint8_t)byte);
 }
 
