@@ -136,13 +136,20 @@ static uint32_t walk(struct stacks *st, const uint32_t *frames, size_t n, uint64
     return id;
 }
 
-uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n)
+uint64_t stacks_hash(const struct stacks *st, const uint32_t *frames, size_t n)
 {
-    uint64_t hash;
+    return hash_frames(st->secret, frames, n);
+}
 
+void stacks_prefetch(const struct stacks *st, uint64_t hash)
+{
+    table_prefetch(&st->by_hash, hash);
+}
+
+uint32_t stacks_intern_hashed(struct stacks *st, const uint32_t *frames, size_t n, uint64_t hash)
+{
     if (n == 0)
         return stacks_at(st, 0);
-    hash = hash_frames(st->secret, frames, n);
     for (struct probe p = table_probe(&st->by_hash, hash); table_next(&st->by_hash, &p);) {
         const struct stack *s = &st->stack[p.id];
 
@@ -150,6 +157,11 @@ uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n)
             return p.id;
     }
     return walk(st, frames, n, hash);
+}
+
+uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n)
+{
+    return stacks_intern_hashed(st, frames, n, hash_frames(st->secret, frames, n));
 }
 
 uint32_t stacks_count(const struct stacks *st)

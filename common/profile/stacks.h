@@ -25,6 +25,11 @@ void stacks_reset(struct stacks *st);       /* forgets all, keeps the memory */
 
 /* The id of the stack of n frames, leaf first (n may be 0: the root's own stack). */
 uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n);
+/* The same in steps, for many at a time: hash all, prefetch all, then intern all, which finds in
+ * the cache what it needs. */
+uint64_t stacks_hash(const struct stacks *st, const uint32_t *frames, size_t n);
+void stacks_prefetch(const struct stacks *st, uint64_t hash);
+uint32_t stacks_intern_hashed(struct stacks *st, const uint32_t *frames, size_t n, uint64_t hash);
 
 /* The same by steps, root first, for input that is a tree already: the child node of parent under
  * frame, made if new; then the stack that ends at a node. */

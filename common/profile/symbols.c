@@ -22,6 +22,7 @@
 #include <stdlib.h>
 
 enum { TEXT_CHUNK_BYTES = 64 * 1024 };
+enum { BATCH = 16 }; /* as many look-ups wait for memory at once */
 
 /* One kind's ids: how many there are, their content hashes, and the table that finds them. */
 struct index {
@@ -120,16 +121,30 @@ void symbols_reset(struct symbols *s)
     arena_reset(&s->text);
 }
 
+static uint32_t find_string(const struct symbols *s, struct bytes text, uint64_t place)
+{
+    for (struct probe p = table_probe(&s->strings.table, place); table_next(&s->strings.table, &p);)
+        if (bytes_equal(s->string[p.id], text))
+            return p.id;
+    return 0;
+}
+
+uint32_t symbols_known_string(const struct symbols *s, struct bytes text)
+{
+    return text.len ? find_string(s, text, hash_keyed(s->secret, text)) : 0;
+}
+
 uint32_t symbols_string(struct symbols *s, struct bytes text)
 {
     uint64_t place;
+    uint32_t id;
 
     if (text.len == 0)
         return 0;
     place = hash_keyed(s->secret, text);
-    for (struct probe p = table_probe(&s->strings.table, place); table_next(&s->strings.table, &p);)
-        if (bytes_equal(s->string[p.id], text))
-            return p.id;
+    id = find_string(s, text, place);
+    if (id)
+        return id;
     return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
 }
 
@@ -145,24 +160,51 @@ static bool function_same(const struct function *a, const struct function *b)
            a->start_line == b->start_line;
 }
 
-uint32_t symbols_function(struct symbols *s, const struct function *function)
+/* Brings f to its normal form; where it is to be found. */
+static uint64_t function_place(const struct symbols *s, struct function *f)
 {
-    struct function f = *function;
-    uint64_t place;
+    CHECK(f->name < s->strings.n && f->system_name < s->strings.n && f->file < s->strings.n);
+    if (f->system_name == f->name)
+        f->system_name = 0;
+    return hash_pair(s->secret, (uint64_t)f->name << 32 | f->file,
+                     (uint64_t)f->system_name << 32 ^ (uint64_t)f->start_line);
+}
 
-    CHECK(f.name < s->strings.n && f.system_name < s->strings.n && f.file < s->strings.n);
-    if (f.system_name == f.name)
-        f.system_name = 0;
-    place = hash_pair(s->secret, (uint64_t)f.name << 32 | f.file,
-                      (uint64_t)f.system_name << 32 ^ (uint64_t)f.start_line);
+static uint32_t intern_function(struct symbols *s, const struct function *f, uint64_t place)
+{
     for (struct probe p = table_probe(&s->functions.table, place);
          table_next(&s->functions.table, &p);)
-        if (function_same(&s->function[p.id], &f))
+        if (function_same(&s->function[p.id], f))
             return p.id;
 
     const uint64_t *text = s->strings.hash;
-    uint64_t words[] = {text[f.name], text[f.system_name], text[f.file], (uint64_t)f.start_line};
-    return APPEND(s, functions, function, f, hash_words(words, 4), place);
+    uint64_t words[] = {text[f->name], text[f->system_name], text[f->file],
+                        (uint64_t)f->start_line};
+    return APPEND(s, functions, function, *f, hash_words(words, 4), place);
+}
+
+uint32_t symbols_function(struct symbols *s, const struct function *function)
+{
+    struct function f = *function;
+    uint64_t place = function_place(s, &f);
+
+    return intern_function(s, &f, place);
+}
+
+void symbols_functions(struct symbols *s, struct function *f, size_t n, uint32_t *ret)
+{
+    uint64_t place[BATCH];
+
+    for (size_t begin = 0; begin < n; begin += BATCH) {
+        size_t end = n - begin < BATCH ? n : begin + BATCH;
+
+        for (size_t i = begin; i < end; i++) {
+            place[i - begin] = function_place(s, &f[i]);
+            table_prefetch(&s->functions.table, place[i - begin]);
+        }
+        for (size_t i = begin; i < end; i++)
+            ret[i] = intern_function(s, &f[i], place[i - begin]);
+    }
 }
 
 uint32_t symbols_mapping(struct symbols *s, const struct mapping *m)
@@ -188,24 +230,49 @@ static bool frame_same(const struct frame *a, const struct frame *b)
            a->line_or_address == b->line_or_address;
 }
 
-uint32_t symbols_frame(struct symbols *s, const struct frame *frame)
+static uint64_t frame_place(const struct symbols *s, struct frame *f)
 {
-    struct frame f = *frame;
-    uint64_t place;
+    CHECK(f->function < s->functions.n && f->mapping < s->mappings.n);
+    if (f->function)
+        f->mapping = 0;
+    return hash_pair(s->secret, (uint64_t)f->function << 32 | f->mapping, f->line_or_address);
+}
 
-    CHECK(f.function < s->functions.n && f.mapping < s->mappings.n);
-    if (f.function)
-        f.mapping = 0;
-    place = hash_pair(s->secret, (uint64_t)f.function << 32 | f.mapping, f.line_or_address);
+static uint32_t intern_frame(struct symbols *s, const struct frame *f, uint64_t place)
+{
     for (struct probe p = table_probe(&s->frames.table, place); table_next(&s->frames.table, &p);)
-        if (frame_same(&s->frame[p.id], &f))
+        if (frame_same(&s->frame[p.id], f))
             return p.id;
 
     /* The first word keeps a function at a line apart from a module at an address. */
-    uint64_t words[] = {f.function ? 1 : 2,
-                        f.function ? s->functions.hash[f.function] : s->mappings.hash[f.mapping],
-                        f.line_or_address};
-    return APPEND(s, frames, frame, f, hash_words(words, 3), place);
+    uint64_t words[] = {f->function ? 1 : 2,
+                        f->function ? s->functions.hash[f->function] : s->mappings.hash[f->mapping],
+                        f->line_or_address};
+    return APPEND(s, frames, frame, *f, hash_words(words, 3), place);
+}
+
+uint32_t symbols_frame(struct symbols *s, const struct frame *frame)
+{
+    struct frame f = *frame;
+    uint64_t place = frame_place(s, &f);
+
+    return intern_frame(s, &f, place);
+}
+
+void symbols_frames(struct symbols *s, struct frame *f, size_t n, uint32_t *ret)
+{
+    uint64_t place[BATCH];
+
+    for (size_t begin = 0; begin < n; begin += BATCH) {
+        size_t end = n - begin < BATCH ? n : begin + BATCH;
+
+        for (size_t i = begin; i < end; i++) {
+            place[i - begin] = frame_place(s, &f[i]);
+            table_prefetch(&s->frames.table, place[i - begin]);
+        }
+        for (size_t i = begin; i < end; i++)
+            ret[i] = intern_frame(s, &f[i], place[i - begin]);
+    }
 }
 
 uint32_t symbols_n_strings(const struct symbols *s)

@@ -41,9 +41,14 @@ void symbols_reset(struct symbols *s);      /* forgets all, keeps the memory for
 
 /* Each returns the id, new or known. The bytes are copied. */
 uint32_t symbols_string(struct symbols *s, struct bytes text);
+/* The id of a text that is there already; 0: it is not, or it is empty. */
+uint32_t symbols_known_string(const struct symbols *s, struct bytes text);
 uint32_t symbols_function(struct symbols *s, const struct function *f);
 uint32_t symbols_mapping(struct symbols *s, const struct mapping *m);
 uint32_t symbols_frame(struct symbols *s, const struct frame *f);
+/* The same for many: their places in the tables are fetched ahead. Overwrites f by its normal form. */
+void symbols_functions(struct symbols *s, struct function *f, size_t n, uint32_t *ret);
+void symbols_frames(struct symbols *s, struct frame *f, size_t n, uint32_t *ret);
 
 /* Reading. Ids must be below the counts (asserted). The views live as long as the table is not reset. */
 uint32_t symbols_n_strings(const struct symbols *s);

@@ -88,19 +88,39 @@ static inline uint64_t load64(const uint8_t *p)
     return v;
 }
 
+static inline uint64_t load32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* The last 16 bytes, or all where there are fewer, as two words; short texts overlap themselves. */
+static inline void last_words(const uint8_t *p, size_t n, uint64_t *a, uint64_t *b)
+{
+    if (n >= 16) {
+        *a = load64(p + n - 16);
+        *b = load64(p + n - 8);
+    } else if (n >= 8) {
+        *a = load64(p);
+        *b = load64(p + n - 8);
+    } else if (n >= 4) {
+        *a = load32(p);
+        *b = load32(p + n - 4);
+    } else {
+        *a = n ? (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1] : 0;
+        *b = 0;
+    }
+}
+
 uint64_t hash_keyed(const uint64_t *secret, struct bytes s)
 {
-    const uint8_t *p = s.data;
-    size_t left = s.len;
     uint64_t h = secret[8] ^ s.len, a, b;
-    uint8_t tail[16] = {0};
 
-    for (; left > 16; p += 16, left -= 16)
-        h = fold_multiply(load64(p) ^ secret[9] ^ h, load64(p + 8) ^ secret[10]);
-    if (left)
-        memcpy(tail, p, left);
-    a = load64(tail);
-    b = load64(tail + 8);
+    for (size_t i = 0; i + 16 < s.len; i += 16)
+        h = fold_multiply(load64(s.data + i) ^ secret[9] ^ h, load64(s.data + i + 8) ^ secret[10]);
+    last_words(s.data, s.len, &a, &b);
     h = fold_multiply(a ^ secret[11] ^ h, b ^ secret[12]);
     return fold_multiply(h ^ secret[13], secret[14]);
 }
