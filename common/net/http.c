@@ -1,26 +1,16 @@
 /*
  * The server: limits, routes, listeners, and its own end.
  *
- * At connections_max a new connection is left standing in its listener: libuv then stops accepting
- * there until we take it, so the kernel's backlog is the queue and nothing is refused that could be
- * served a moment later.
- *
  * The end: listeners close at once, idle connections too; running requests get their grace, then
  * their connections are closed under them. `closed` comes when no handle is left. Requests whose
  * handler has not answered yet outlive that; the last one frees the server.
  */
 #include "net/http_int.h"
 
-#include "base/logger.h"
 #include "base/xalloc.h"
-#include "net/http_address.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { BACKLOG = 512 };
 
 const struct http_limits http_limits_default = {
     .header_bytes_max = 16 << 10,
@@ -46,25 +36,32 @@ struct metric http_metrics[M_HTTP_N] = {
                                          "bytes of request bodies that reached a handler"),
 };
 
+static void try_finish(struct http_server *s);
+
+static void on_listener_closed(void *ctx)
+{
+    try_finish(ctx);
+}
+
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits)
 {
     struct http_server *s = xcalloc(1, sizeof *s);
 
     s->loop = loop;
     s->limits = *limits;
-    s->unix_mode = 0666;
-    list_init(&s->listeners);
+    listeners_init(&s->listeners, loop, limits->connections_max, s);
+    s->listeners.on_connection = http_conn_accept;
+    s->listeners.on_closed = on_listener_closed;
     list_init(&s->conns);
     uv_timer_init(loop, &s->grace);
     s->grace.data = s;
-    s->n_handles = 1;
     metrics_register(http_metrics, M_HTTP_N);
     return s;
 }
 
 void http_unix_mode(struct http_server *s, mode_t mode)
 {
-    s->unix_mode = mode;
+    s->listeners.unix_mode = mode;
 }
 
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
@@ -142,7 +139,6 @@ static void on_grace_closed(uv_handle_t *handle)
 {
     struct http_server *s = handle->data;
 
-    s->n_handles--;
     s->closed_told = true;
     s->closed(s->closed_ctx);
     http_server_try_free(s);
@@ -150,7 +146,7 @@ static void on_grace_closed(uv_handle_t *handle)
 
 static void try_finish(struct http_server *s)
 {
-    if (s->closing && s->n_conns == 0 && s->n_handles == 1 &&
+    if (s->closing && s->listeners.n_conns == 0 && s->listeners.n_open == 0 &&
         !uv_is_closing((uv_handle_t *)&s->grace))
         uv_close((uv_handle_t *)&s->grace, on_grace_closed);
 }
@@ -164,44 +160,11 @@ void http_server_try_free(struct http_server *s)
     free(s);
 }
 
-static void accept_waiting(struct http_server *s)
-{
-    list_for_each (it, &s->listeners) {
-        struct http_listener *l = container_of(it, struct http_listener, link);
-
-        if (s->n_conns >= s->limits.connections_max)
-            return;
-        if (l->waiting) {
-            l->waiting = false;
-            http_conn_accept(l);
-        }
-    }
-}
-
 void http_server_conn_gone(struct http_server *s)
 {
-    s->n_conns--;
     metric_add(&http_metrics[M_HTTP_CONNECTIONS], 0, -1);
-    if (s->closing)
-        try_finish(s);
-    else
-        accept_waiting(s);
-}
-
-static void on_listener_closed(uv_handle_t *handle)
-{
-    struct http_listener *l = handle->data;
-    struct http_server *s = l->server;
-
-    free(l);
-    s->n_handles--;
+    listeners_conn_gone(&s->listeners);
     try_finish(s);
-}
-
-static void listener_close(struct http_listener *l)
-{
-    list_remove(&l->link);
-    uv_close(&l->handle, on_listener_closed);
 }
 
 static void on_grace_over(uv_timer_t *timer)
@@ -219,86 +182,15 @@ void http_server_close(struct http_server *s, uint32_t grace_ms, void (*closed)(
     s->closing = true;
     s->closed = closed;
     s->closed_ctx = ctx;
-    list_for_each_safe (it, &s->listeners)
-        listener_close(container_of(it, struct http_listener, link));
+    listeners_close(&s->listeners);
     list_for_each_safe (conn, &s->conns)
         http_conn_stop(container_of(conn, struct http_conn, link), grace_ms == 0);
     uv_timer_start(&s->grace, on_grace_over, grace_ms, 0);
     try_finish(s);
 }
 
-static void on_connection(uv_stream_t *stream, int status)
-{
-    struct http_listener *l = stream->data;
-
-    if (status < 0)
-        LOG(LOG_WARN, "accept_failed", F_STR("error", uv_strerror(status)));
-    else if (l->server->n_conns >= l->server->limits.connections_max)
-        l->waiting = true;
-    else
-        http_conn_accept(l);
-}
-
-static struct http_listener *listener_new(struct http_server *s, bool is_pipe)
-{
-    struct http_listener *l = xcalloc(1, sizeof *l);
-
-    l->server = s;
-    l->is_pipe = is_pipe;
-    if (is_pipe)
-        uv_pipe_init(s->loop, &l->pipe, 0);
-    else
-        uv_tcp_init(s->loop, &l->tcp);
-    l->handle.data = l;
-    list_append(&s->listeners, &l->link);
-    s->n_handles++;
-    return l;
-}
-
-static int listen_unix(struct http_listener *l, const char *path)
-{
-    int r = uv_pipe_bind(&l->pipe, path);
-
-    if (!r)
-        r = uv_listen(&l->stream, BACKLOG, on_connection);
-    if (!r && chmod(path, l->server->unix_mode))
-        LOG(LOG_WARN, "socket_mode_failed", F_STR("path", path), F_STR("error", strerror(errno)));
-    return r;
-}
-
-static int bound_port(const struct http_listener *l)
-{
-    struct sockaddr_storage ss;
-    int len = sizeof ss;
-
-    if (l->is_pipe || uv_tcp_getsockname(&l->tcp, (struct sockaddr *)&ss, &len))
-        return 0;
-    return ss.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&ss)->sin6_port)
-                                    : ntohs(((struct sockaddr_in *)&ss)->sin_port);
-}
-
 int http_listen(struct http_server *s, const char *address, const char *setting, int *ret_port,
                 struct failure *f)
 {
-    struct http_address a;
-    struct http_listener *l;
-    int r;
-
-    if (http_address_parse(&a, address, setting, f) || http_address_prepare(&a, setting, f))
-        return FAILURE;
-    l = listener_new(s, a.is_unix);
-    if (a.is_unix) {
-        r = listen_unix(l, a.path);
-    } else {
-        r = uv_tcp_bind(&l->tcp, (const struct sockaddr *)&a.ss, 0);
-        if (!r)
-            r = uv_listen(&l->stream, BACKLOG, on_connection);
-    }
-    if (r) {
-        listener_close(l);
-        return http_address_fail(&a, setting, r, f);
-    }
-    if (ret_port)
-        *ret_port = bound_port(l);
-    return 0;
+    return listeners_open(&s->listeners, address, setting, ret_port, f);
 }

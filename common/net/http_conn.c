@@ -71,7 +71,7 @@ void http_conn_close(struct http_conn *c)
     conn_move(c, CONN_CLOSING);
     list_remove(&c->link);
     drop_request(c);
-    uv_close(&c->handle, on_closed);
+    uv_close(&c->u.handle, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_closed);
 }
 
@@ -100,11 +100,11 @@ static void set_deadline(struct http_conn *c, uint32_t ms)
 /* A slow reader may be slow, but must not stand still. */
 static void check_write_progress(struct http_conn *c)
 {
-    if (c->stream.write_queue_size >= c->unsent_bytes) {
+    if (c->u.stream.write_queue_size >= c->unsent_bytes) {
         http_conn_close(c);
         return;
     }
-    c->unsent_bytes = c->stream.write_queue_size;
+    c->unsent_bytes = c->u.stream.write_queue_size;
     set_deadline(c, c->server->limits.idle_timeout_ms);
 }
 
@@ -128,7 +128,7 @@ static void dispatch(struct http_conn *c, const struct http_route *route)
     struct http_request *r = c->req;
 
     conn_move(c, CONN_WAIT);
-    uv_read_stop(&c->stream);
+    uv_read_stop(&c->u.stream);
     uv_timer_stop(&c->timer);
     metric_add(&http_metrics[M_HTTP_BODY_BYTES], 0, (int64_t)r->body.len);
     r->handled = true;
@@ -194,7 +194,7 @@ static void say_continue(struct http_conn *c)
     uv_buf_t b = uv_buf_init(text, sizeof text - 1);
 
     /* Should the socket not take it, the peer sends its body after a while all the same. */
-    uv_try_write(&c->stream, &b, 1);
+    uv_try_write(&c->u.stream, &b, 1);
 }
 
 /* The header block is whole. more: bytes of the body were with it. */
@@ -303,7 +303,7 @@ static void next_request(struct http_conn *c)
     conn_feed(c, buf_bytes(&rest));
     buf_deinit(&rest);
     if (c->state == CONN_HEAD || c->state == CONN_BODY)
-        uv_read_start(&c->stream, on_alloc, on_read);
+        uv_read_start(&c->u.stream, on_alloc, on_read);
 }
 
 static void on_shut(uv_shutdown_t *req, int status)
@@ -317,8 +317,8 @@ static void linger(struct http_conn *c)
     conn_move(c, CONN_LINGER);
     buf_deinit(&c->rest);
     set_deadline(c, LINGER_MS);
-    if (uv_shutdown(&c->shutdown, &c->stream, on_shut) ||
-        uv_read_start(&c->stream, on_alloc, on_read))
+    if (uv_shutdown(&c->shutdown, &c->u.stream, on_shut) ||
+        uv_read_start(&c->u.stream, on_alloc, on_read))
         http_conn_close(c);
 }
 
@@ -347,44 +347,38 @@ void http_conn_answer(struct http_conn *c, bool keep_alive)
 
     conn_move(c, CONN_ANSWER);
     c->close_after = !keep_alive;
-    uv_read_stop(&c->stream);
-    if (uv_write(&c->write, &c->stream, bufs, c->out_body.len ? 2 : 1, on_written)) {
+    uv_read_stop(&c->u.stream);
+    if (uv_write(&c->write, &c->u.stream, bufs, c->out_body.len ? 2 : 1, on_written)) {
         http_conn_close(c);
         return;
     }
-    c->unsent_bytes = c->stream.write_queue_size + 1;
+    c->unsent_bytes = c->u.stream.write_queue_size + 1;
     set_deadline(c, c->server->limits.idle_timeout_ms);
 }
 
-static struct http_conn *conn_new(struct http_listener *l)
+static struct http_conn *conn_new(struct http_server *s)
 {
-    struct http_server *s = l->server;
     struct http_conn *c = xcalloc(1, sizeof *c);
 
     c->server = s;
     c->open_handles = 2;
-    if (l->is_pipe)
-        uv_pipe_init(s->loop, &c->pipe, 0);
-    else
-        uv_tcp_init(s->loop, &c->tcp);
     uv_timer_init(s->loop, &c->timer);
-    c->handle.data = c->timer.data = c->write.data = c;
+    c->timer.data = c->write.data = c;
     list_append(&s->conns, &c->link);
-    if (++s->n_conns == 1 && !s->read_buf)
+    if (!s->read_buf)
         s->read_buf = xmalloc(HTTP_READ_BYTES);
     metric_add(&http_metrics[M_HTTP_CONNECTIONS], 0, 1);
     return c;
 }
 
-void http_conn_accept(struct http_listener *l)
+void http_conn_accept(struct listener *l)
 {
-    struct http_conn *c = conn_new(l);
-    int r = uv_accept(&l->stream, &c->stream);
+    struct http_conn *c = conn_new(l->set->ctx);
+    int r = listener_accept(l, &c->u);
 
-    if (!r && !l->is_pipe)
-        uv_tcp_nodelay(&c->tcp, 1);
+    c->u.handle.data = c;
     if (!r)
-        r = uv_read_start(&c->stream, on_alloc, on_read);
+        r = uv_read_start(&c->u.stream, on_alloc, on_read);
     if (r) {
         LOG(LOG_WARN, "accept_failed", F_STR("error", uv_strerror(r)));
         http_conn_close(c);

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "net/http.h"
 #include "net/http_chunked.h"
+#include "net/listener.h"
 
 #include <llhttp.h>
 
@@ -35,29 +36,17 @@ struct http_route {
 struct http_server {
     uv_loop_t *loop;
     struct http_limits limits;
-    mode_t unix_mode;
     struct http_route *routes;
     size_t n_routes, cap_routes;
-    struct list listeners, conns;
-    uint32_t n_conns, n_requests, n_handles;
+    struct listeners listeners;
+    struct list conns;
+    uint32_t n_requests;
     size_t budget_used;
     uint8_t *read_buf; /* made with the first connection */
     uv_timer_t grace;
     bool closing, closed_told;
     void (*closed)(void *ctx);
     void *closed_ctx;
-};
-
-struct http_listener {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    };
-    struct http_server *server;
-    struct list link;
-    bool is_pipe, waiting; /* waiting: a connection stands there that is not accepted yet */
 };
 
 enum conn_state {
@@ -70,12 +59,7 @@ enum conn_state {
 };
 
 struct http_conn {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    };
+    union net_stream u;
     uv_timer_t timer;
     uv_write_t write;
     uv_shutdown_t shutdown;
@@ -132,7 +116,7 @@ void http_server_conn_gone(struct http_server *s);
 void http_server_try_free(struct http_server *s);
 
 /* http_conn.c */
-void http_conn_accept(struct http_listener *l);
+void http_conn_accept(struct listener *l);
 void http_conn_answer(struct http_conn *c, bool keep_alive);
 void http_conn_stop(struct http_conn *c, bool now);
 void http_conn_close(struct http_conn *c);
