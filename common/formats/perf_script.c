@@ -124,7 +124,7 @@ static bool is_time(struct bytes s)
 
 static bool is_event(struct bytes s)
 {
-    return s.len > 1 && s.data[s.len - 1] == ':';
+    return s.len > 1 && s.data[s.len - 1] == ':' && digits(s) == 0;
 }
 
 /* ---- heads ------------------------------------------------------------------------------------
@@ -182,9 +182,11 @@ bool perf_script_is_header(struct bytes line)
  */
 static struct bytes event_name(struct bytes e)
 {
-    const uint8_t *colon = memrchr(e.data, ':', e.len), *slash, *end;
+    const uint8_t *colon = e.len ? memrchr(e.data, ':', e.len) : NULL, *slash, *end;
     size_t n = colon ? e.len - (size_t)(colon + 1 - e.data) : 0, i = 0;
 
+    if (e.len == 0)
+        return BYTES_LIT("samples");
     while (i < n && memchr("ukhpPGHSDIWeb", colon[1 + i], 13))
         i++;
     if (colon && i == n && colon > e.data)
@@ -193,7 +195,7 @@ static struct bytes event_name(struct bytes e)
     end = slash ? memchr(slash + 1, '/', e.len - (size_t)(slash + 1 - e.data)) : NULL;
     if (end && end > slash + 1 && !memchr(slash, '=', (size_t)(end - slash)))
         e = bytes_of(slash + 1, (size_t)(end - slash - 1));
-    return e.len ? e : BYTES_LIT("samples");
+    return e;
 }
 
 /* ---- frames -----------------------------------------------------------------------------------
@@ -286,14 +288,14 @@ static bool parse_source(struct bytes s, struct line *into)
     struct bytes number;
 
     s = text_trim(s);
+    if (s.len > 0 && memchr("[?", s.data[0], 2))
+        return true; /* "??:0", "[vdso][af1]": it does not know */
     colon = memrchr(s.data, ':', s.len);
     if (!colon || colon == s.data)
         return false;
     number = from(s, (size_t)(colon + 1 - s.data));
     if (number.len == 0 || number.len > LINE_DIGITS_MAX || digits(number) != number.len)
         return false;
-    if (s.data[0] == '?')
-        return true;
     into->source = bytes_of(s.data, s.len - number.len - 1);
     return text_number(number, 1, &into->line);
 }
