@@ -118,6 +118,13 @@ static int read_otlp(struct decoder *d, const char *format, struct bytes raw, st
     return otlp_read(d->otlp, raw, rd);
 }
 
+static int read_otlp_json(struct decoder *d, const char *format, struct bytes raw,
+                          struct reading *rd)
+{
+    (void)format;
+    return otlp_read_json(d->otlp, raw, rd);
+}
+
 static int read_text(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
 {
     return text_read(d->text, format, raw, rd);
@@ -130,6 +137,7 @@ static const struct format {
 } formats[] = {
     {"pprof", read_pprof},
     {"otlp", read_otlp},
+    {"otlp_json", read_otlp_json},
     {"folded", read_text},
     {"lines", read_text},
     {"trie", read_text},
@@ -152,7 +160,7 @@ static const struct format *format_named(struct bytes name)
  * there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
-    const char *text = text_format_of(plain);
+    const char *text = is_otlp_json(plain) ? "otlp_json" : text_format_of(plain);
 
     if (text)
         return text;
@@ -203,7 +211,8 @@ int decode(struct decoder *d, struct bytes body, struct reading *rd)
     format = format_named(named.len ? named : bytes_str(decode_format_of(plain)));
     if (named.len && !format)
         return no_such_format(named, rd->f);
-    if (!format || plain.len == 0)
+    /* An OTLP message without a byte is one without profiles. */
+    if (!format || (plain.len == 0 && format->read != read_otlp))
         return unknown_format(plain, rd->f);
     return format->read(d, format->name, plain, rd);
 }

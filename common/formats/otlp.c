@@ -77,6 +77,7 @@ struct put_by {
 struct otlp_reader {
     struct reading *rd;
     struct otlp_dict dict;
+    struct buf converted; /* from JSON */
     enum otlp_layout layout;
     struct sample_fields fields;
 
@@ -110,6 +111,7 @@ struct otlp_reader *otlp_reader_new(void)
 static void forget_scratch(struct otlp_reader *r)
 {
     otlp_dict_deinit(&r->dict);
+    buf_deinit(&r->converted);
     free(r->label);
     free(r->put_by);
     r->label = NULL;
@@ -829,7 +831,8 @@ static void refuse_old(struct otlp_reader *r, struct bytes raw)
                   "agent or Collector with 1.8 or later is needed");
 }
 
-static int find_layout(struct otlp_reader *r, struct bytes raw)
+/* Of a layout that is known (JSON has names) nothing is looked for. */
+static int find_layout(struct otlp_reader *r, struct bytes raw, bool known)
 {
     static const struct sample_fields of[] = {
         [OTLP_LAYOUT_110] = {.attributes = 2, .link = 3, .values = 4},
@@ -837,26 +840,25 @@ static int find_layout(struct otlp_reader *r, struct bytes raw)
     };
 
     r->layout = OTLP_LAYOUT_110;
-    if (!bytes_equal(r->rd->hints.format, BYTES_LIT("otlp_json")) &&
-        otlp_layout_detect(&r->dict, raw, &r->layout))
+    if (!known && otlp_layout_detect(&r->dict, raw, &r->layout))
         return FAILURE;
     if (r->layout == OTLP_LAYOUT_UNCLEAR)
         return otlp_malformed(r->rd,
                               "attribute or link indexes are out of range, whichever release "
-                              "of opentelemetry-proto wrote it (1.8 to 1.10 are read)");
-    r->fields = r->layout == OTLP_LAYOUT_OLD ? of[0] : of[r->layout];
+                              "of opentelemetry-proto wrote it (1.8 to 1.11 are read)");
+    r->fields = of[r->layout == OTLP_LAYOUT_18 ? OTLP_LAYOUT_18 : OTLP_LAYOUT_110];
     return 0;
 }
 
-static int read_upload(struct otlp_reader *r, struct bytes raw)
+static int read_upload(struct otlp_reader *r, struct bytes raw, bool known)
 {
-    if (otlp_top_level_is_old(raw)) {
+    if (!known && otlp_top_level_is_old(raw)) {
         refuse_old(r, raw);
         return 0;
     }
     otlp_dict_begin(&r->dict, r->rd);
     if (walk(r, raw, "truncated, or not protobuf", on_dictionary) ||
-        otlp_dict_open(&r->dict, raw.len) || find_layout(r, raw))
+        otlp_dict_open(&r->dict, raw.len) || find_layout(r, raw, known))
         return FAILURE;
     if (r->layout == OTLP_LAYOUT_OLD) {
         refuse_old(r, raw);
@@ -865,16 +867,31 @@ static int read_upload(struct otlp_reader *r, struct bytes raw)
     return walk(r, raw, "truncated, or not protobuf", on_request);
 }
 
-int otlp_read(struct otlp_reader *r, struct bytes raw, struct reading *rd)
+static int read_any(struct otlp_reader *r, struct bytes raw, bool known, struct reading *rd)
 {
     int e;
 
     r->rd = rd;
     r->n_put_by = 0;
-    e = read_upload(r, raw);
-    if (otlp_dict_bytes(&r->dict) + r->put_by_cap * sizeof *r->put_by > SCRATCH_BYTES_MAX)
+    r->layout = OTLP_LAYOUT_110;
+    e = read_upload(r, raw, known);
+    if (otlp_dict_bytes(&r->dict) + r->put_by_cap * sizeof *r->put_by + r->converted.cap >
+        SCRATCH_BYTES_MAX)
         forget_scratch(r);
     return e;
+}
+
+int otlp_read(struct otlp_reader *r, struct bytes raw, struct reading *rd)
+{
+    return read_any(r, raw, false, rd);
+}
+
+int otlp_read_json(struct otlp_reader *r, struct bytes json, struct reading *rd)
+{
+    buf_reset(&r->converted);
+    if (otlp_from_json(json, &r->converted, rd->f))
+        return FAILURE;
+    return read_any(r, buf_bytes(&r->converted), true, rd);
 }
 
 /* --- telling it from pprof ----------------------------------------------------------------------

@@ -18,12 +18,15 @@ struct otlp_reader *otlp_reader_new(void);
 void otlp_reader_free(struct otlp_reader *r);
 bool is_otlp(struct bytes raw); /* protobuf of this shape, and not a pprof */
 int otlp_read(struct otlp_reader *r, struct bytes raw, struct reading *rd);
+/* The JSON encoding of it, whatever the layout: JSON has names. */
+bool is_otlp_json(struct bytes raw);
+int otlp_read_json(struct otlp_reader *r, struct bytes json, struct reading *rd);
 
-/* The JSON encoding, as the same message in protobuf (layout ≥ 1.10), appended to out. 0 or
+/* JSON as the same message in protobuf (layout ≥ 1.10), appended to out. 0 or
  * FAILURE. */
 int otlp_from_json(struct bytes json, struct buf *out, struct failure *f);
 
-/* Uploads seen by layout, for the metric: "1.10", "1.8". Of the last otlp_read. */
+/* The layout of the last upload read: "1.10", "1.8", and "1.7" or "unclear" when it was refused. */
 const char *otlp_layout(const struct otlp_reader *r);
 
 #endif

@@ -456,3 +456,20 @@ int otlp_from_json(struct bytes json, struct buf *out, struct failure *f)
 
     return json_walk(&walk, json, "OTLP JSON message");
 }
+
+/* An object whose first key is one of the request's two. */
+bool is_otlp_json(struct bytes raw)
+{
+    static const char *const keys[] = {"\"resourceProfiles\"", "\"dictionary\""};
+    bool open = false;
+    size_t at = 0;
+
+    for (; at < raw.len && at < 64; at++) {
+        if (raw.data[at] == '{' && !open)
+            open = true;
+        else if (!memchr(" \t\r\n", raw.data[at], 4))
+            break;
+    }
+    raw = bytes_of(raw.data + at, raw.len - at);
+    return open && (bytes_starts(raw, bytes_str(keys[0])) || bytes_starts(raw, bytes_str(keys[1])));
+}
