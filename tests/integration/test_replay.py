@@ -136,14 +136,7 @@ class Replay:
 
     def jfr_types(self, part):
         """{five-part name: Σ by the published rule over the chunks' own event counts}."""
-        wanted = {}
-        for chunk in part["jfr_chunks"]:
-            for name, event in chunk["events"].items():
-                for type_, value in jfr_rule.of_event(name, event, jfr_rule.INTERVALS[self.recording.name]):
-                    want = wanted.setdefault(type_, {"total": 0, "slack": 0})
-                    want["total"] += round(value)
-                    want["slack"] += event["events"] if isinstance(value, float) else 0
-        return wanted
+        return jfr_rule.of_chunks([c["events"] for c in part["jfr_chunks"]], self.recording.name)
 
     def folded_type(self, part):
         """Samples of 100 Hz, which folded stacks of CPU are by Pyroscope's word."""

@@ -117,7 +117,7 @@ class Jfr(Data):
     def check(self, path):
         with gzip.open(path) as f:
             raw = f.read()
-        wanted = jfr_rule.of_file(raw)
+        wanted = jfr_rule.of_file(raw, os.path.basename(path).split(".")[0])
         self.assertTrue(wanted)
         service, answer = self.push(path)
         self.assertEqual(sorted(answer["types"]), sorted(wanted))
