@@ -47,6 +47,7 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     ingest_routes(http, c);
     push_routes(http, c);
     datadog_routes(http, c);
+    otlp_routes(http, c);
     return c;
 }
 
