@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -15,6 +17,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import cluster
 import jfr_rule
+import pprofgen
 import recordings
 from recordings import CPU, NOT_PROFILES, WALL
 
@@ -306,6 +309,91 @@ class Retries(unittest.TestCase):
         self.assertIn("cpu.pprof", json.loads(answer.body)["message"])
         self.assertEqual(recordings.send(raw, self.system.all.push_port).status, 200)
         self.check_counted_once(0)
+
+
+BOUNDARY = "made"
+
+
+def part(filename, body):
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="x"; filename="{filename}"\r\n\r\n'
+    return head.encode() + body + b"\r\n"
+
+
+def event(service, number=0, tags=""):
+    return json.dumps({"version": "4", "family": "test", "start": f"2026-11-24T02:30:{number:02}Z",
+                       "end": "2026-11-24T02:31:00Z", "tags_profiler": f"service:{service},{tags}"}).encode()
+
+
+def request(*parts, headers=""):
+    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    return (f"POST /profiling/v1/input HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{headers}"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n").encode() + body
+
+
+class Uploads(unittest.TestCase):
+    """What no recording has."""
+
+    def setUp(self):
+        self.system = System()
+        self.addCleanup(self.system.close)
+
+    def send(self, raw):
+        answer = recordings.send(raw, self.system.all.push_port)
+        self.assertEqual(answer.status, 200, answer)
+
+    def wait_for_total(self, service, type_, total):
+        cluster.until(lambda: self.system.total(service, type_) == total, 30, f"{service} {type_} {total}")
+
+    def test_each_compression_is_told_by_its_first_bytes(self):
+        plain = pprofgen.profile({"main;work": 5}, compress=False)
+        tools = {"gzip": ["gzip", "-c"], "zstd": ["zstd", "-qc"], "lz4": ["lz4", "-qc"], "none": ["cat"]}
+        tools = {name: argv for name, argv in tools.items() if shutil.which(argv[0])}
+        for i, (name, argv) in enumerate(tools.items()):
+            profile, json_ = (subprocess.run(argv, input=x, check=True, capture_output=True).stdout
+                              for x in (plain, event("compressed", i)))
+            with self.subTest(name):
+                self.send(request(part("event.json", json_), part("cpu.pprof", profile)))
+        self.wait_for_total("compressed", CPU, 5 * len(tools))
+
+    def test_values_for_a_time_line_are_left_out(self):
+        """As .NET, PHP and Ruby send them: a type of its own, on a nameless frame."""
+        field = pprofgen.field
+        profile = b"".join(field(1, field(1, name) + field(2, 2)) for name in (1, 3))
+        profile += field(2, field(1, b"\x01") + field(2, b"\x05\x00"))
+        profile += field(2, field(1, b"\x02") + field(2, b"\x00\x07"))
+        for number, name in ((1, 4), (2, 0)):
+            profile += field(4, field(1, number) + field(4, field(1, number)))
+            profile += field(5, field(1, number) + field(2, name))
+        profile += b"".join(field(6, s) for s in (b"", b"cpu", b"nanoseconds", b"timeline", b"work"))
+        self.send(request(part("event.json", event("time")), part("profile.pprof", profile)))
+        self.wait_for_total("time", CPU, 5)
+        self.assertEqual(self.system.types("time"), [CPU])
+        self.assertEqual(self.system.skipped("timeline"), 1)
+
+    def test_headers_of_an_agent_on_the_way_become_tags(self):
+        headers = ("X-Datadog-Container-Tags: kube_namespace:shop,pod_name:web-1\r\n"
+                   "X-Datadog-Additional-Tags: host:node-7,default_env:staging\r\n"
+                   "Datadog-Container-ID: c-1\r\nDatadog-Entity-ID: in-7\r\nDD-EVP-ORIGIN: dd-trace-x\r\n")
+        self.send(request(part("event.json", event("headers")), part("cpu.pprof", pprofgen.profile({"a": 1})),
+                          headers=headers))
+        self.wait_for_total("headers", CPU, 1)
+        (header,) = recordings.record_headers(os.path.join(self.system.all.dir, "data"))
+        self.assertEqual(header["series"], {"env": "staging", "namespace": "shop"})
+        for key, value in {"pod": "web-1", "host": "node-7", "container_id": "c-1", "entity_id": "in-7",
+                           "language": "test"}.items():
+            self.assertEqual(header["instance"][key], value)
+        self.assertEqual(header["agent"], "dd-trace-x")
+
+    def test_how_the_network_cuts_the_bytes_does_not_matter(self):
+        recording = next(r for r in recordings.recordings() if r.name == "dd_trace_js_5_132_0")     # chunked
+        with open(recording.path, "rb") as f:
+            raw = f.read()
+        with recordings.connect(self.system.all.push_port) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for at in range(0, len(raw), 97):
+                s.sendall(raw[at:at + 97])
+            self.assertEqual(recordings.receive(s).status, 200)
+        self.wait_for_total("demo-node", WALL, 4544848000)
 
 
 class Siblings(unittest.TestCase):
