@@ -1,0 +1,243 @@
+/*
+ * How it works. A name is a library's if it has ".so" in it or begins with '/' or './'; then
+ * runs of digits that no person chose are cut. Else it is a class's: cut at the first address, then
+ * at what a generator numbers, then '/' becomes '.'.
+ */
+#include "formats/jfr/names.h"
+
+enum {
+    HEX_RUN = 12,      /* so many hex digits in a row, one a decimal, are a hash or an id */
+    ADDRESS_DIGITS = 4 /* of a hidden class, behind 0x */
+};
+
+/* What follows these is different in every process. */
+static const char *const numbered_ends[] = {
+    "GeneratedMethodAccessor",
+    "GeneratedConstructorAccessor",
+    "GeneratedSerializationConstructorAccessor",
+    "$Proxy",
+};
+
+static const char *const generated_ends[] = {
+    "$$EnhancerBySpringCGLIB$$",
+    "$$FastClassBySpringCGLIB$$",
+    "$$EnhancerByCGLIB$$",
+    "$$FastClassByCGLIB$$",
+    "$$KeyFactoryByCGLIB$$",
+    "$ByteBuddy$",
+    "$MockitoMock$",
+    "$HibernateProxy$",
+    "$auxiliary$",
+};
+
+static bool is_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_hex(uint8_t c)
+{
+    return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+static bool all_digits(struct bytes s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!is_digit(s.data[i]))
+            return false;
+    return s.len > 0;
+}
+
+static struct bytes from(struct bytes s, size_t at)
+{
+    return bytes_of(s.data + at, s.len - at);
+}
+
+/* Where word ends in s; 0 if it is not there. */
+static size_t end_of(struct bytes s, const char *word)
+{
+    size_t n = strlen(word);
+    const uint8_t *at = s.len >= n ? memmem(s.data, s.len, word, n) : NULL;
+
+    return at ? (size_t)(at - s.data) + n : 0;
+}
+
+static bool is_library(struct bytes raw)
+{
+    return bytes_starts(raw, BYTES_LIT("/")) || bytes_starts(raw, BYTES_LIT("./")) ||
+           end_of(raw, ".so") > 0;
+}
+
+static struct bytes without_temporary_folder(struct bytes raw)
+{
+    size_t folder = 0;
+
+    if (bytes_starts(raw, BYTES_LIT("./")))
+        raw = from(raw, 1);
+    if (!bytes_starts(raw, BYTES_LIT("/tmp/")) && !bytes_starts(raw, BYTES_LIT("tmp/")))
+        return raw;
+    for (size_t i = 0; i < raw.len; i++)
+        if (raw.data[i] == '/')
+            folder = i + 1;
+    return from(raw, folder);
+}
+
+/* Length of the run of hex digits and dashes between them (a UUID) at the begin of s, if it is one
+ * that nobody chose; else 0. */
+static size_t random_run(struct bytes s)
+{
+    size_t n = 0, digits = 0, decimals = 0;
+
+    while (n < s.len && (is_hex(s.data[n]) ||
+                         (s.data[n] == '-' && n > 0 && n + 1 < s.len && is_hex(s.data[n + 1])))) {
+        digits += s.data[n] != '-';
+        decimals += is_digit(s.data[n]);
+        n++;
+    }
+    return digits >= HEX_RUN && decimals > 0 ? n : 0;
+}
+
+static void library_name(struct bytes raw, struct buf *out)
+{
+    size_t deleted = end_of(raw, " (deleted)");
+
+    if (deleted == raw.len && deleted)
+        raw.len -= strlen(" (deleted)");
+    raw = without_temporary_folder(raw);
+    for (size_t i = 0; i < raw.len;) {
+        bool inside = i > 0 && is_hex(raw.data[i - 1]);
+        size_t run = inside ? 0 : random_run(from(raw, i));
+
+        if (run)
+            buf_append_u8(out, '_');
+        else
+            buf_append_u8(out, raw.data[i]);
+        i += run ? run : 1;
+    }
+}
+
+/* Length of the name before a hidden class's address or number: "+0x…", ".0x…", "/0x…", "/123". */
+static size_t before_address(struct bytes s)
+{
+    for (size_t i = 1; i + 1 < s.len; i++) {
+        struct bytes rest = from(s, i + 1);
+
+        if (s.data[i] != '+' && s.data[i] != '.' && s.data[i] != '/')
+            continue;
+        if (rest.len >= 2 + ADDRESS_DIGITS && bytes_starts(rest, BYTES_LIT("0x")) &&
+            is_hex(rest.data[2]))
+            return i;
+        if (s.data[i] == '/' && all_digits(rest))
+            return i;
+    }
+    return s.len;
+}
+
+/* "$$Lambda" and what the compiler of lambdas puts behind it: nothing, '$', digits. */
+static size_t lambda_end(struct bytes s)
+{
+    size_t end = end_of(s, "$$Lambda");
+
+    return end && (end == s.len || s.data[end] == '$' || is_digit(s.data[end])) ? end : 0;
+}
+
+/* Length of the part that stays; *cut: something follows it that does not. */
+static size_t kept(struct bytes s, bool *cut)
+{
+    size_t n = before_address(s), end;
+
+    *cut = n < s.len;
+    s.len = n;
+    if (!memchr(s.data, '$', s.len) && end_of(s, "Generated") == 0)
+        return n;
+    if ((end = lambda_end(s))) {
+        *cut = true;
+        return end;
+    }
+    for (size_t i = 0; i < sizeof generated_ends / sizeof *generated_ends; i++)
+        if ((end = end_of(s, generated_ends[i])) && end < s.len) {
+            *cut = true;
+            return end;
+        }
+    for (size_t i = 0; i < sizeof numbered_ends / sizeof *numbered_ends; i++)
+        if ((end = end_of(s, numbered_ends[i])) && all_digits(from(s, end))) {
+            *cut = true;
+            return end;
+        }
+    return n;
+}
+
+/* The packages of dynamic proxies are numbered too: jdk/proxy2/$Proxy12. */
+static struct bytes without_proxy_number(struct bytes s, struct buf *out)
+{
+    struct bytes prefix = BYTES_LIT("jdk/proxy");
+    size_t i = prefix.len;
+
+    if (s.len <= i || memcmp(s.data, prefix.data, i - 6) != 0 ||
+        memcmp(s.data + 4, "proxy", 5) != 0 || !is_digit(s.data[i]))
+        return s;
+    while (i < s.len && is_digit(s.data[i]))
+        i++;
+    buf_append_str(out, "jdk.proxy_");
+    return from(s, i);
+}
+
+void jfr_class_name(struct bytes raw, struct buf *out)
+{
+    bool cut;
+    size_t begin;
+
+    if (is_library(raw)) {
+        library_name(raw, out);
+        return;
+    }
+    raw.len = kept(raw, &cut);
+    raw = without_proxy_number(raw, out);
+    begin = out->len;
+    buf_append_bytes(out, raw);
+    for (size_t i = begin; i < out->len; i++)
+        if (out->data[i] == '/')
+            out->data[i] = '.';
+    if (cut)
+        buf_append_u8(out, '_');
+}
+
+static const char *primitive(uint8_t c)
+{
+    static const struct {
+        char letter;
+        const char *name;
+    } names[] = {{'Z', "boolean"}, {'B', "byte"}, {'C', "char"},  {'S', "short"},
+                 {'I', "int"},     {'J', "long"}, {'F', "float"}, {'D', "double"}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].letter == (char)c)
+            return names[i].name;
+    return NULL;
+}
+
+void jfr_type_name(struct bytes raw, struct buf *out)
+{
+    size_t dimensions = 0;
+
+    while (dimensions < raw.len && raw.data[dimensions] == '[')
+        dimensions++;
+    raw = from(raw, dimensions);
+    if (dimensions && raw.len == 1 && primitive(raw.data[0]))
+        buf_append_str(out, primitive(raw.data[0]));
+    else if (dimensions && raw.len > 2 && raw.data[0] == 'L' && raw.data[raw.len - 1] == ';')
+        jfr_class_name(bytes_of(raw.data + 1, raw.len - 2), out);
+    else
+        jfr_class_name(raw, out);
+    while (dimensions-- > 0)
+        buf_append_str(out, "[]");
+}
+
+void jfr_method_name(struct bytes class, struct bytes method, struct buf *out)
+{
+    if (class.len) {
+        jfr_class_name(class, out);
+        buf_append_u8(out, '.');
+    }
+    buf_append_bytes(out, method);
+}
