@@ -3,7 +3,7 @@ find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 foreach(dep uv:libuv xxhash:libxxhash yaml:yaml-0.1 deflate:libdeflate zstd:libzstd lz4:liblz4
         protobufc:libprotobuf-c rdkafka:rdkafka hiredis:hiredis yajl:yajl jansson:jansson
-        curl:libcurl cmocka:cmocka)
+        curl:libcurl nghttp2:libnghttp2 cmocka:cmocka)
     string(REPLACE ":" ";" dep ${dep})
     list(GET dep 0 name)
     list(GET dep 1 module)
