@@ -14,14 +14,32 @@
 #define COLLECTOR_ROW(...) OPTION_ROW(struct collector_options, __VA_ARGS__)
 const struct option_row collector_option_rows[] = {COLLECTOR_OPTIONS(COLLECTOR_ROW){0}};
 
-static struct decode_limits limits_of(const struct collector_options *o)
+static struct decode_limits decode_limits_of(const struct collector_options *o)
 {
-    struct decode_limits l = {.inflated_max_bytes = (size_t)o->inflated_max,
-                              .profile = profile_limits_default};
+    return (struct decode_limits){
+        .inflated_max_bytes = (size_t)o->inflated_max,
+        .profile =
+            {
+                .samples_max = (uint32_t)o->samples_max,
+                .depth_max = (uint32_t)o->depth_max,
+                .locations_max = (uint32_t)o->locations_max,
+                .functions_max = (uint32_t)o->functions_max,
+                .strings_max = (uint32_t)o->strings_max,
+                .labels_max = (uint32_t)o->labels_max,
+                .values_max = (uint32_t)o->values_max,
+                .lines_max = (uint32_t)o->lines_max,
+                .nodes_max = (uint32_t)o->nodes_max,
+            },
+    };
+}
 
-    l.profile.samples_max = (uint32_t)o->samples_max;
-    l.profile.depth_max = (uint32_t)o->depth_max;
-    return l;
+static struct quota_limits quota_limits_of(const struct collector_options *o)
+{
+    return (struct quota_limits){
+        .uploads_per_s = o->tenant_uploads_per_s,
+        .bytes_per_s = o->tenant_bytes_per_s,
+        .burst_ms = o->tenant_burst,
+    };
 }
 
 void collector_metrics_register(void)
@@ -33,7 +51,8 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
                                 const struct collector_options *o)
 {
     struct collector *c = xcalloc(1, sizeof *c);
-    struct decode_limits limits = limits_of(o);
+    const struct decode_limits limits = decode_limits_of(o);
+    const struct quota_limits quota = quota_limits_of(o);
 
     collector_metrics_register();
     c->options = o;
@@ -41,6 +60,7 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     c->series_cap = series_cap_new((uint32_t)o->services_max, (uint32_t)o->series_max);
     c->codecs = codecs_new(loop, (unsigned)o->codec_threads, &limits, c->series_cap,
                            (uint32_t)o->profiles_max, upload_on_decoded, c);
+    c->quota = quota_new(&quota);
     c->retries = retries_new((uint32_t)o->retries_max);
     c->publisher = publisher_new(loop, log, o->publish_timeout);
     api_routes(http, c);
@@ -69,6 +89,7 @@ static void try_finish(struct collector *c)
     codecs_close(c->codecs);
     publisher_close(c->publisher);
     series_cap_free(c->series_cap);
+    quota_free(c->quota);
     retries_free(c->retries);
     free(c);
     closed(ctx);

@@ -17,6 +17,13 @@
     X(SIZE, inflated_max, "64MiB", 1024, INT64_C(1) << 32, NULL, "largest profile after inflating")\
     X(INT, samples_max, "1000000", 1, 100000000, NULL, "most samples of one profile")              \
     X(INT, depth_max, "4096", 1, 1000000, NULL, "deepest stack, in frames")                        \
+    X(INT, locations_max, "500000", 1, 100000000, NULL, "most locations (places in code) of one profile") \
+    X(INT, functions_max, "500000", 1, 100000000, NULL, "most functions of one profile; mappings as many") \
+    X(INT, strings_max, "1000000", 1, 100000000, NULL, "most strings of one profile")              \
+    X(INT, lines_max, "1000000", 1, 100000000, NULL, "most lines of all locations of one profile") \
+    X(INT, labels_max, "100", 1, 10000, NULL, "most labels of one sample, not counting those that are set aside") \
+    X(INT, values_max, "8388608", 1, 1000000000, NULL, "most values of one profile: samples times sample types") \
+    X(INT, nodes_max, "2000000", 1, 100000000, NULL, "most nodes in the tree of one profile's stacks") \
     X(INT, profiles_max, "10000", 1, 10000000, NULL, "most profiles of one upload (OTLP, JFR, push)") \
     X(SIZE, body_budget, "64MiB", 1024, INT64_C(1) << 40, NULL, "memory of all bodies together")   \
     X(INT, codec_threads, "1", 1, 64, NULL, "threads that decode uploads")                         \
@@ -26,6 +33,9 @@
     X(INT, spread, "1", 1, 16, NULL, "partitions that one service is spread over")                 \
     X(INT, series_max, "5000", 1, 1000000, NULL, "distinct series of a service; what exceeds it goes to __other__") \
     X(INT, services_max, "5000", 1, 1000000, NULL, "distinct services; what exceeds it goes to __other__") \
+    X(INT, tenant_uploads_per_s, "0", 0, 1000000000, NULL, "uploads of a tenant in a second, on the average over tenant_burst; 0: unlimited") \
+    X(SIZE, tenant_bytes_per_s, "0", 0, INT64_C(1) << 40, NULL, "bytes of a tenant's uploads in a second, as sent; 0: unlimited") \
+    X(DURATION, tenant_burst, "60s", 1000, 86400000, NULL, "how much a tenant may send at once, in time at its rate") \
     X(INT, retries_max, "16384", 8, 10000000, NULL, "acknowledged Datadog uploads to remember, so that one sent again counts once") \
     X(STRING, default_service, "unknown_service", 0, 0, NULL, "service of agents that name none (their own protocols only)")
 

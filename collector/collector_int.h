@@ -5,6 +5,7 @@
 #include "collector/codec.h"
 #include "collector/collector.h"
 #include "collector/publisher.h"
+#include "collector/quota.h"
 #include "collector/retries.h"
 #include "collector/series_cap.h"
 
@@ -14,6 +15,7 @@ struct collector {
     struct codecs *codecs;
     struct publisher *publisher;
     struct series_cap *series_cap;
+    struct quota *quota;
     struct retries *retries; /* Datadog's */
     size_t n_uploads;
     void (*closed)(void *ctx); /* set: closing */

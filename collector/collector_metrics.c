@@ -14,10 +14,11 @@
 /* The codes of struct failure that uploads meet, from reading the request to the log. */
 #define REASONS                                                                                    \
     "malformed|unknown_format|inflated_too_large|limit_exceeded|sample_too_large|tags_too_large|"  \
-    "no_sample_types|bad_multipart|bad_sample_type_config|no_profile|bad_time|future_profile|"     \
-    "no_service|bad_name|bad_tag|tag_too_long|too_many_tags|content_encoding|bad_parameter|"       \
-    "cumulative_unsupported|prev_profile_unsupported|content_type|profiles_refused|old_layout|"    \
-    "bad_version|log_unavailable|publish_timeout|other"
+    "no_sample_types|types_differ|bad_multipart|bad_sample_type_config|bad_event|event_too_large|" \
+    "no_event|no_profile|bad_time|future_profile|no_service|bad_name|bad_tenant|bad_tag|"          \
+    "tag_too_long|too_many_tags|content_type|content_encoding|bad_parameter|"                      \
+    "cumulative_unsupported|prev_profile_unsupported|rate_limited|retry_failed|log_unavailable|"   \
+    "publish_timeout|other"
 
 static const double seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                  0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30,    0};

@@ -1,7 +1,7 @@
 /*
- * Happy path: codec thread (the protocol's unpack, decode, encode) → publish every record → all
- * acknowledged: done. Any failure ends it with its reason; a record that was given up ends it with
- * a 503 when the last of its siblings has been heard of.
+ * Happy path: the tenant's quota → codec thread (the protocol's unpack, decode, encode) → publish
+ * every record → all acknowledged: done. Any failure ends it with its reason; a record that was
+ * given up ends it with a 503 when the last of its siblings has been heard of.
  *
  * The body stays charged to the budget until the answer: the records of an upload are of its size,
  * so the budget bounds what waits for a slow log, too.
@@ -139,7 +139,8 @@ void upload_send(struct upload *u)
     c->n_uploads++;
     metric_add(&collector_metrics[M_IN_WORK], 0, 1);
     metric_add(&collector_metrics[M_BODY_BYTES], 0, (int64_t)u->job.body.len);
-    if (find_log(u, &f))
+    if (quota_take(c->quota, u->job.intake.tenant, u->job.body.len, clock_mono_ms(), &f) ||
+        find_log(u, &f))
         end(u, &f);
     else
         codecs_submit(c->codecs, &u->job);

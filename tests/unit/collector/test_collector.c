@@ -1,6 +1,8 @@
 /*
  * The collector as a whole: Hearth's own way in, and what holds for every protocol.
  */
+#include "base/varint.h"
+#include "formats/inflate.h"
 #include "lib/collector_fixture.h"
 
 static void tags_of_a_push_are_sorted_into_classes(void **state)
@@ -166,6 +168,82 @@ static void forms_of_other_kinds_are_refused(void **state)
                          cases[i].status);
 }
 
+static void a_tenant_s_rate_is_limited(void **state)
+{
+    static const char *const settings[] = {"tenant_uploads_per_s", "2", "tenant_burst", "1s", NULL};
+    struct fixture *f = start(settings);
+    struct http_answer a;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(status_of(post(f, "/api/v1/profiles?service=a", TINY)), 200);
+    a = post(f, "/api/v1/profiles?service=a", TINY);
+    assert_int_equal(a.status, 429);
+    assert_non_null(http_answer_header(&a, "Retry-After"));
+    assert_non_null(strstr(buf_cstr(&a.body), "\"code\":\"rate_limited\""));
+    assert_non_null(strstr(buf_cstr(&a.body), "\"anonymous\\\" sends more than 2 uploads"));
+    assert_non_null(strstr(buf_cstr(&a.body), "tenant_uploads_per_s"));
+    http_answer_deinit(&a);
+    stop(f);
+}
+
+/* Sixty seconds of a busy ddtrace: every sample with a timestamp, nineteen values each. */
+static void a_busy_python_service_is_let_through(void **state)
+{
+    enum { SAMPLES = 130000, TYPES = 19, STACKS = 2000 };
+    struct fixture *f = *state;
+    struct buf raw = {0}, sample = {0}, label = {0}, body = {0};
+    struct http_answer a;
+
+    for (int i = 0; i < TYPES; i++)
+        buf_append(&raw, "\x0a\x04\x08\x01\x10\x02", 6);
+    for (uint64_t i = 0; i < SAMPLES; i++) {
+        buf_reset(&sample);
+        buf_reset(&label);
+        buf_append(&label, "\x08\x03\x18", 3); /* label {key: 3, num} */
+        buf_varint(&label, UINT64_C(1795487616000000000) + i * 461538);
+        buf_append(&sample, "\x08", 1);
+        buf_varint(&sample, i % STACKS + 1);
+        buf_append(&sample, "\x12\x13", 2);
+        for (int t = 0; t < TYPES; t++)
+            buf_append_u8(&sample, t == 0 ? 10 : 0);
+        buf_append_u8(&sample, 0x1a);
+        buf_varbytes(&sample, buf_bytes(&label));
+        /* numbers of threads, as ddtrace has them: set aside */
+        for (int n = 0; n < 3; n++)
+            buf_append(&sample, "\x1a\x0c\x08\x04\x18\x80\x80\x80\x80\x80\x80\x80\x80\x01", 14);
+        buf_append_u8(&raw, 0x12);
+        buf_varbytes(&raw, buf_bytes(&sample));
+    }
+    for (uint64_t i = 1; i <= STACKS; i++) {
+        buf_reset(&sample);
+        buf_append_u8(&sample, 0x08); /* location {id, address} */
+        buf_varint(&sample, i);
+        buf_append_u8(&sample, 0x18);
+        buf_varint(&sample, i * 64);
+        buf_append_u8(&raw, 0x22);
+        buf_varbytes(&raw, buf_bytes(&sample));
+    }
+    buf_append(&raw,
+               "\x32\x00\x32\x08"
+               "cpu-time\x32\x0b"
+               "nanoseconds\x32\x10"
+               "end_timestamp_ns\x32\x09"
+               "thread id",
+               54);
+    assert_in_range(raw.len, 9000000, 16000000);
+    gzip(buf_bytes(&raw), 1, &body);
+    a = post(f, "/api/v1/profiles?service=busy", buf_bytes(&body));
+    if (a.status != 200 || !strstr(buf_cstr(&a.body), "\"samples\":130000"))
+        fail_msg("%d %s", a.status, buf_cstr(&a.body));
+    http_answer_deinit(&a);
+    assert_non_null(strstr(wait_for(f, 1)->totals, "cpu:nanoseconds=1300000 "));
+    buf_deinit(&raw);
+    buf_deinit(&sample);
+    buf_deinit(&label);
+    buf_deinit(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +254,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_request_gets_wrong_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_on_tags_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
+        cmocka_unit_test(a_tenant_s_rate_is_limited),
+        cmocka_unit_test_setup_teardown(a_busy_python_service_is_let_through, set_up, tear_down),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as the daemon does */
