@@ -74,6 +74,8 @@ static struct bytes word(struct bytes *s)
 {
     size_t begin = 0, end;
 
+    if (s->len == 0)
+        return BYTES_LIT("");
     while (begin < s->len && is_space(s->data[begin]))
         begin++;
     for (end = begin; end < s->len && !is_space(s->data[end]);)
@@ -397,7 +399,7 @@ static int push_frames(struct script *s)
 static int end_sample(struct script *s)
 {
     int64_t values[TEXT_VALUES] = {1, s->head.period};
-    uint32_t event, stack;
+    uint32_t event = 0, stack = 0;
 
     if (!s->in_sample)
         return 0;
