@@ -1,9 +1,9 @@
 /*
  * How it works. One table, read from the top: the first row whose sample type and condition fit
  * gives the canonical parts. A sample type may end in '*'; a condition is a word that must begin
- * the agent's own period type or the hint. Canonical names have the period that the table gives,
- * not the agent's: what a Node wall profiler and a Go CPU profiler call cpu/nanoseconds is one type
- * to a user who asks for CPU, and only equal names are added up.
+ * the agent's own period type or the hint, or, behind a '/', its unit. Canonical names have the
+ * period that the table gives, not the agent's: what a Node wall profiler and a Go CPU profiler
+ * call cpu/nanoseconds is one type to a user who asks for CPU, and only equal names are added up.
  */
 #include "profile/types.h"
 
@@ -19,11 +19,17 @@ struct alias {
 /* clang-format off */
 static const struct alias aliases[] = {
     /* agent's type        when         name           type             unit           period type    period unit    kind */
+    {"cpu",                "/count",    "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
     {"cpu",                NULL,        "process_cpu", "cpu",           OWN,           "cpu",         "nanoseconds", TYPE_FLOW},
+    {"itimer",             "/count",    "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
+    {"ctimer",             "/count",    "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
+    {"itimer",              NULL,        "process_cpu", "cpu",           OWN,           "cpu",         "nanoseconds", TYPE_FLOW},
+    {"ctimer",              NULL,        "process_cpu", "cpu",           OWN,           "cpu",         "nanoseconds", TYPE_FLOW},
     {"cpu-time",           NULL,        "process_cpu", "cpu",           OWN,           "cpu",         "nanoseconds", TYPE_FLOW},
     {"cpu-samples",        NULL,        "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
     {"samples",            "cpu",       "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
     {"sample",             "cpu",       "process_cpu", "samples",       "count",       "cpu",         "nanoseconds", TYPE_FLOW},
+    {"wall",               "/count",    "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
     {"wall",               NULL,        "wall",        "wall",          OWN,           "wall",        UNIT,          TYPE_FLOW},
     {"wall-time",          NULL,        "wall",        "wall",          OWN,           "wall",        UNIT,          TYPE_FLOW},
     {"native",             "wall",      "wall",        "native",        OWN,           "wall",        "nanoseconds", TYPE_FLOW},
@@ -31,9 +37,12 @@ static const struct alias aliases[] = {
     {"samples",            "wall",      "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
     {"sample",             "wall",      "wall",        "samples",       "count",       "wall",        "nanoseconds", TYPE_FLOW},
     {"off_cpu",            NULL,        "off_cpu",     "off_cpu",       OWN,           "",            "",            TYPE_FLOW},
+    {"events",             "/nanoseconds", "off_cpu",  "off_cpu",       OWN,           "",            "",            TYPE_FLOW},
     {"alloc_objects",      NULL,        "memory",      "alloc_objects", "count",       "space",       "bytes",       TYPE_FLOW},
     {"alloc-samples",      NULL,        "memory",      "alloc_objects", "count",       "space",       "bytes",       TYPE_FLOW},
     {"alloc_samples",      NULL,        "memory",      "alloc_objects", "count",       "space",       "bytes",       TYPE_FLOW},
+    {"alloc",              "/count",    "memory",      "alloc_objects", "count",       "space",       "bytes",       TYPE_FLOW},
+    {"alloc",              "/bytes",    "memory",      "alloc_space",   OWN,           "space",       "bytes",       TYPE_FLOW},
     {"alloc_space",        NULL,        "memory",      "alloc_space",   OWN,           "space",       "bytes",       TYPE_FLOW},
     {"alloc-space",        NULL,        "memory",      "alloc_space",   OWN,           "space",       "bytes",       TYPE_FLOW},
     {"alloc-size",         NULL,        "memory",      "alloc_space",   OWN,           "space",       "bytes",       TYPE_FLOW},
@@ -51,6 +60,7 @@ static const struct alias aliases[] = {
     {"heap-space",         NULL,        "memory",      "inuse_space",   OWN,           "space",       "bytes",       TYPE_SNAPSHOT},
     {"heap-live-size",     NULL,        "memory",      "inuse_space",   OWN,           "space",       "bytes",       TYPE_SNAPSHOT},
     {"space",              "space",     "memory",      "inuse_space",   OWN,           "space",       "bytes",       TYPE_SNAPSHOT},
+    {"live",               "/bytes",    "memory",      "inuse_space",   OWN,           "space",       "bytes",       TYPE_SNAPSHOT},
     {"live",               NULL,        "memory",      "live",          "count",       "objects",     "count",       TYPE_SNAPSHOT},
     {"contentions",        "java_mutex", "mutex",      "contentions",   "count",       "mutex",       "count",       TYPE_FLOW},
     {"delay",              "java_mutex", "mutex",      "delay",         OWN,           "mutex",       "count",       TYPE_FLOW},
@@ -66,6 +76,8 @@ static const struct alias aliases[] = {
     {"lock-acquire-wait",  NULL,        "mutex",       "delay",         OWN,           "contentions", "count",       TYPE_FLOW},
     {"lock-time",          NULL,        "mutex",       "delay",         OWN,           "contentions", "count",       TYPE_FLOW},
     {"lock_time",          NULL,        "mutex",       "delay",         OWN,           "contentions", "count",       TYPE_FLOW},
+    {"lock",               "/count",    "mutex",       "contentions",   "count",       "contentions", "count",       TYPE_FLOW},
+    {"lock",               "/nanoseconds", "mutex",    "delay",         OWN,           "contentions", "count",       TYPE_FLOW},
     {"lock-release*",      NULL,        "lock",        OWN,             OWN,           "",            "",            TYPE_FLOW},
     {"goroutine",          NULL,        "goroutines",  "goroutine",     "count",       "goroutine",   "count",       TYPE_SNAPSHOT},
     {"goroutines",         NULL,        "goroutines",  "goroutine",     "count",       "goroutine",   "count",       TYPE_SNAPSHOT},
@@ -91,17 +103,23 @@ static bool pattern_matches(const char *pattern, struct bytes s)
     return bytes_equal(s, p);
 }
 
-static const struct alias *find_alias(struct bytes sample_type, struct bytes period_type,
-                                      struct bytes hint)
+static bool condition_holds(const char *when, struct bytes unit, struct bytes period_type,
+                            struct bytes hint)
 {
-    for (size_t i = 0; i < N_ALIASES; i++) {
-        const struct alias *a = &aliases[i];
-        struct bytes when = bytes_str(a->when);
+    if (!when)
+        return true;
+    if (when[0] == '/')
+        return bytes_starts(unit, bytes_str(when + 1));
+    return bytes_starts(period_type, bytes_str(when)) || bytes_starts(hint, bytes_str(when));
+}
 
-        if (pattern_matches(a->sample_type, sample_type) &&
-            (!a->when || bytes_starts(period_type, when) || bytes_starts(hint, when)))
-            return a;
-    }
+static const struct alias *find_alias(struct bytes sample_type, struct bytes unit,
+                                      struct bytes period_type, struct bytes hint)
+{
+    for (size_t i = 0; i < N_ALIASES; i++)
+        if (pattern_matches(aliases[i].sample_type, sample_type) &&
+            condition_holds(aliases[i].when, unit, period_type, hint))
+            return &aliases[i];
     return NULL;
 }
 
@@ -139,7 +157,7 @@ static void join(struct profile_type *out, const char *const parts[PARTS],
 void profile_type_of(struct profile_type *out, struct bytes sample_type, struct bytes unit,
                      struct bytes period_type, struct bytes period_unit, struct bytes hint)
 {
-    const struct alias *a = find_alias(sample_type, period_type, hint);
+    const struct alias *a = find_alias(sample_type, unit, period_type, hint);
     struct bytes name = hint.len ? hint : period_type.len ? period_type : sample_type;
     const struct bytes own[PARTS] = {name, sample_type, unit, period_type, period_unit};
     static const char *const all_own[PARTS];
@@ -203,8 +221,11 @@ void profile_types_markdown(struct buf *out)
         const struct alias *a = &aliases[i];
 
         buf_printf(out, "| `%s` | %s%s | `%s:%s:%s:%s:%s` | %s |\n", a->sample_type,
-                   a->when ? "period or hint " : "", word(a->when), a->name, word(a->type),
-                   word(a->unit), word(a->period_type), word(a->period_unit),
+                   !a->when            ? ""
+                   : a->when[0] == '/' ? "unit "
+                                       : "period or hint ",
+                   a->when && a->when[0] == '/' ? a->when + 1 : word(a->when), a->name,
+                   word(a->type), word(a->unit), word(a->period_type), word(a->period_unit),
                    a->kind == TYPE_SNAPSHOT ? "snapshot" : "flow");
     }
 }

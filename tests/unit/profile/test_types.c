@@ -44,6 +44,16 @@ static void each_agents_types_have_their_published_names(void **state)
          TYPE_FLOW},
         {"space", "bytes", "space", "bytes", "", "memory:inuse_space:bytes:space:bytes",
          TYPE_SNAPSHOT},
+        /* async-profiler and the eBPF profiler, by OTLP */
+        {"itimer", "nanoseconds", "itimer", "nanoseconds", "",
+         "process_cpu:cpu:nanoseconds:cpu:nanoseconds", TYPE_FLOW},
+        {"ctimer", "count", "", "", "", "process_cpu:samples:count:cpu:nanoseconds", TYPE_FLOW},
+        {"wall", "count", "", "", "", "wall:samples:count:wall:nanoseconds", TYPE_FLOW},
+        {"alloc", "bytes", "", "", "", "memory:alloc_space:bytes:space:bytes", TYPE_FLOW},
+        {"lock", "nanoseconds", "", "", "", "mutex:delay:nanoseconds:contentions:count", TYPE_FLOW},
+        {"off_cpu", "nanoseconds", "", "", "", "off_cpu:off_cpu:nanoseconds::", TYPE_FLOW},
+        {"events", "nanoseconds", "", "", "", "off_cpu:off_cpu:nanoseconds::", TYPE_FLOW},
+        {"events", "count", "", "", "", "events:events:count::", TYPE_FLOW},
         /* Datadog */
         {"cpu-time", "nanoseconds", "cpu-time", "nanoseconds", "",
          "process_cpu:cpu:nanoseconds:cpu:nanoseconds", TYPE_FLOW},
