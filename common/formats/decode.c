@@ -8,6 +8,7 @@
 
 #include "base/xalloc.h"
 #include "formats/inflate.h"
+#include "formats/jfr.h"
 #include "formats/otlp.h"
 #include "formats/pprof.h"
 #include "formats/protobuf.h"
@@ -23,6 +24,7 @@ struct decoder {
     struct inflater *inflater;
     struct buf inflated;
     struct pprof_reader *pprof;
+    struct jfr_reader *jfr;
     struct otlp_reader *otlp;
     struct text_reader *text;
 };
@@ -34,6 +36,7 @@ struct decoder *decoder_new(const struct decode_limits *limits)
     d->limits = *limits;
     d->inflater = inflater_new();
     d->pprof = pprof_reader_new();
+    d->jfr = jfr_reader_new();
     d->otlp = otlp_reader_new();
     d->text = text_reader_new();
     return d;
@@ -46,6 +49,7 @@ void decoder_free(struct decoder *d)
     inflater_free(d->inflater);
     buf_deinit(&d->inflated);
     pprof_reader_free(d->pprof);
+    jfr_reader_free(d->jfr);
     otlp_reader_free(d->otlp);
     text_reader_free(d->text);
     free(d);
@@ -112,6 +116,12 @@ static int read_pprof(struct decoder *d, const char *format, struct bytes raw, s
     return r ? FAILURE : reading_emit(rd, &about);
 }
 
+static int read_jfr(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
+{
+    (void)format;
+    return jfr_read(d->jfr, raw, rd);
+}
+
 static int read_otlp(struct decoder *d, const char *format, struct bytes raw, struct reading *rd)
 {
     (void)format;
@@ -135,17 +145,10 @@ static const struct format {
     const char *name;
     int (*read)(struct decoder *d, const char *format, struct bytes raw, struct reading *rd);
 } formats[] = {
-    {"pprof", read_pprof},
-    {"otlp", read_otlp},
-    {"otlp_json", read_otlp_json},
-    {"folded", read_text},
-    {"lines", read_text},
-    {"trie", read_text},
-    {"tree", read_text},
-    {"perf", read_text},
-    {"speedscope", read_text},
-    {"cpuprofile", read_text},
-    {"heapprofile", read_text},
+    {"pprof", read_pprof},         {"jfr", read_jfr},         {"otlp", read_otlp},
+    {"otlp_json", read_otlp_json}, {"folded", read_text},     {"lines", read_text},
+    {"trie", read_text},           {"tree", read_text},       {"perf", read_text},
+    {"speedscope", read_text},     {"cpuprofile", read_text}, {"heapprofile", read_text},
 };
 
 static const struct format *format_named(struct bytes name)
@@ -160,9 +163,13 @@ static const struct format *format_named(struct bytes name)
  * there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
-    const char *text = is_otlp_json(plain) ? "otlp_json" : text_format_of(plain);
+    const char *text;
 
-    if (text)
+    if (is_jfr(plain))
+        return "jfr";
+    if (is_otlp_json(plain))
+        return "otlp_json";
+    if ((text = text_format_of(plain)) != NULL)
         return text;
     if (is_otlp(plain))
         return "otlp";

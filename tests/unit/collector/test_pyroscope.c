@@ -53,6 +53,19 @@ static void pyroscope_s_node_agent_is_understood(void **state)
     assert_int_equal(s->end_ns, INT64_C(1795487621000000000));
 }
 
+static void pyroscope_s_java_agent_is_understood(void **state)
+{
+    struct fixture *f = *state;
+    struct http_answer a = replay(f, "pyroscope-java-2.9.2/request.http");
+    const struct seen *s;
+
+    assert_int_equal(a.status, 200);
+    assert_int_equal(a.body.len, 0);
+    http_answer_deinit(&a);
+    s = wait_for(f, 1);
+    assert_string_equal(s->labels, "demo-java|env=test,region=eu,version=1.2.3||javaspy|jfr");
+}
+
 /* Two series in one request. */
 static void pyroscope_s_python_agent_is_understood(void **state)
 {
@@ -360,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         COLLECTOR_TEST(pyroscope_s_go_agent_is_understood),
         COLLECTOR_TEST(pyroscope_s_node_agent_is_understood),
+        COLLECTOR_TEST(pyroscope_s_java_agent_is_understood),
         COLLECTOR_TEST(pyroscope_s_python_agent_is_understood),
         COLLECTOR_TEST(pyroscope_s_rust_agent_is_understood),
         COLLECTOR_TEST(async_profiler_s_folded_stacks_are_understood),
