@@ -1,51 +1,149 @@
-/* hearth merge: files added up into one, all types and labels kept. */
+/*
+ * hearth merge: files added up into one, all types and labels kept. A pprof has one list of sample
+ * types: of files with several (perf's events, JFR) each list becomes a file of its own.
+ */
+#include "base/xalloc.h"
 #include "cli/cli.h"
 #include "cli/files.h"
+#include "cli/progress.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { GZIP_LEVEL = 6 };
 
 static const char help[] =
-    "Usage: hearth merge FILE… -o OUT\n"
+    "Usage: hearth merge FILE… -o OUT [OPTION]…\n"
     "\n"
-    "Adds profiles of the same types up into one gzip'd pprof. OUT - is standard output.\n"
-    "Labels that would make every sample unique (time stamps, span ids) are left out.\n";
+    "Adds profiles of the same types up into one gzip'd pprof; labels, comments and lines are "
+    "kept.\n"
+    "OUT - is standard output. Files may be of any format (docs/formats.md). Where they hold "
+    "several\n"
+    "kinds of profile, each kind is written to a file of its own: OUT.pb.gz becomes "
+    "OUT.cpu.pb.gz.\n"
+    "\n"
+    "  --type NAME            only the kind that has this sample type, into OUT\n"
+    "  --input-format NAME    what the files are, where their first bytes do not say\n";
 
-static int merge(char **files, int n, const char *out_path, struct failure *f)
+struct merge {
+    char **files;
+    int n_files;
+    const char *out, *type, *input_format;
+    struct loaded loaded;
+};
+
+static int read_files(struct merge *m, struct failure *f)
 {
-    struct buf body = {0}, raw = {0}, packed = {0};
-    struct loaded l;
+    struct progress progress;
+    struct buf body = {0};
     int e = 0;
 
-    loaded_init(&l);
-    for (int i = 0; i < n && e == 0; i++) {
+    progress_begin(&progress, "merge", (size_t)m->n_files);
+    for (int i = 0; i < m->n_files && e == 0; i++) {
         buf_reset(&body);
-        e = file_read(files[i], &body, f);
+        e = file_read(m->files[i], &body, f);
         if (e == 0)
-            e = loaded_add(&l, buf_bytes(&body), files[i], f);
+            e = loaded_add(&m->loaded, buf_bytes(&body), m->files[i], m->input_format, f);
+        progress_step(&progress, (size_t)i + 1);
     }
-    if (e == 0) {
-        pprof_write(&l.profile, &raw);
-        gzip(buf_bytes(&raw), GZIP_LEVEL, &packed);
-        e = file_write(out_path, buf_bytes(&packed), f);
-    }
-    loaded_deinit(&l);
+    progress_end(&progress);
     buf_deinit(&body);
+    return e;
+}
+
+static int write_profile(const struct merge *m, const struct profile *p, const char *path,
+                         struct failure *f)
+{
+    struct buf raw = {0}, packed = {0};
+    int e;
+
+    pprof_write(p, &raw);
+    pprof_header_write(&m->loaded.header, &raw);
+    gzip(buf_bytes(&raw), GZIP_LEVEL, &packed);
+    e = file_write(path, buf_bytes(&packed), f);
     buf_deinit(&raw);
     buf_deinit(&packed);
     return e;
 }
 
+/* "m.pb.gz" → "m.cpu.pb.gz"; the first dot of the file's own name is where the type goes. */
+static char *path_of_type(const char *out, const char *type)
+{
+    const char *slash = strrchr(out, '/'), *name = slash ? slash + 1 : out;
+    const char *dot = strchr(*name ? name + 1 : name, '.');
+    int stem = dot ? (int)(dot - out) : (int)strlen(out);
+    char *path = xasprintf("%.*s.%s%s", stem, out, type, out + stem);
+
+    for (char *c = path + stem + 1; c < path + stem + 1 + strlen(type); c++)
+        if (*c == '/' || (unsigned char)*c <= ' ')
+            *c = '_';
+    return path;
+}
+
+/* Several kinds may have one last type: from the second on the family goes before it. */
+static int write_kind(const struct merge *m, size_t kind, struct failure *f)
+{
+    const struct profile *p = m->loaded.sums[kind];
+    struct loaded_type t = {p, p->n_types - 1};
+    struct bytes name = symbols_text(m->loaded.symbols, p->types[t.index].name);
+    struct profile_type full;
+    char *type, *path;
+    int e;
+
+    loaded_name(&t, &full);
+    type = xasprintf("%.*s-%.*s", (int)strcspn(full.name, ":"), full.name, (int)name.len,
+                     (const char *)name.data);
+    path = path_of_type(m->out, type);
+    e = write_profile(m, p, path, f);
+    if (e == 0)
+        fprintf(stderr, "hearth merge: %s\n", path);
+    free(path);
+    free(type);
+    return e;
+}
+
+static int write_all(const struct merge *m, struct failure *f)
+{
+    struct loaded_type found;
+
+    if (m->type || m->loaded.n_sums < 2) {
+        if (loaded_find(&m->loaded, m->type, &found, f) != 0)
+            return FAILURE;
+        return write_profile(m, found.profile, m->out, f);
+    }
+    if (strcmp(m->out, "-") == 0)
+        return fail(f, 400, "types_differ", "--type says which, or -o OUT for a file of each",
+                    "the files hold profiles of %zu kinds", m->loaded.n_sums);
+    for (size_t i = 0; i < m->loaded.n_sums; i++)
+        if (write_kind(m, i, f) != 0)
+            return FAILURE;
+    return 0;
+}
+
+static int merge(struct merge *m, struct failure *f)
+{
+    int e;
+
+    loaded_init(&m->loaded);
+    e = read_files(m, f);
+    if (e == 0)
+        e = write_all(m, f);
+    loaded_deinit(&m->loaded);
+    return e;
+}
+
 int verb_merge(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"help", no_argument, NULL, 'h'}, {"output", required_argument, NULL, 'o'}, {0}};
-    const char *out = NULL;
+    static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
+                                                 {"output", required_argument, NULL, 'o'},
+                                                 {"type", required_argument, NULL, 't'},
+                                                 {"input-format", required_argument, NULL, 'i'},
+                                                 {0}};
+    struct merge m = {.out = NULL};
     struct failure f;
     int arg;
 
@@ -54,14 +152,21 @@ int verb_merge(int argc, char **argv)
     while ((arg = getopt_long(argc, argv, "ho:", long_options, NULL)) != -1) {
         if (arg == 'h')
             return fputs(help, stdout), 0;
-        if (arg != 'o')
+        if (arg == 'o')
+            m.out = optarg;
+        else if (arg == 't')
+            m.type = optarg;
+        else if (arg == 'i')
+            m.input_format = optarg;
+        else
             return wrong_usage("merge", "an option that is not known, or without its value");
-        out = optarg;
     }
     if (optind == argc)
         return wrong_usage("merge", "no files were given");
-    if (!out && isatty(STDOUT_FILENO))
+    if (!m.out && isatty(STDOUT_FILENO))
         return wrong_usage("merge", "-o OUT says where to write");
-    return merge(argv + optind, argc - optind, out ? out : "-", &f) == 0 ? 0
-                                                                         : complain("merge", &f);
+    m.files = argv + optind;
+    m.n_files = argc - optind;
+    m.out = m.out ? m.out : "-";
+    return merge(&m, &f) == 0 ? 0 : complain("merge", &f);
 }

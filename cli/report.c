@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/files.h"
+#include "cli/progress.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,6 +17,16 @@
 /* ---- from files -------------------------------------------------------------------------------
  */
 
+/* A table says its type; what is left out of it is said here. */
+static void say_which(const struct report *r, const struct loaded *l, const struct answer_side *s,
+                      const char *name)
+{
+    if (l->n_sums > 1)
+        fprintf(stderr,
+                "hearth %s: %s holds %zu kinds of profile; this is %.*s, --type says another\n",
+                r->verb, name, l->n_sums, (int)s->type.len, (const char *)s->type.data);
+}
+
 static int add_body(const struct report *r, struct bytes body, const char *name, uint32_t side,
                     struct answer *a, struct answer_parts *parts, struct failure *f)
 {
@@ -24,9 +35,11 @@ static int add_body(const struct report *r, struct bytes body, const char *name,
     int e;
 
     loaded_init(&l);
-    e = loaded_add(&l, body, name, f);
+    e = loaded_add(&l, body, name, r->server ? NULL : r->input_format, f);
     if (e == 0)
         e = loaded_into_answer(&l, type, a, parts, (uint8_t)side, f);
+    if (e == 0 && !type)
+        say_which(r, &l, &a->sides[side], name);
     loaded_deinit(&l);
     return e;
 }
@@ -44,16 +57,31 @@ static int add_file(const struct report *r, const char *path, uint32_t side, str
     return e;
 }
 
+/* Types that the user named may differ. */
+static int check_sides(const struct report *r, const struct answer *a, struct failure *f)
+{
+    const struct buf *one = &a->sides[0].type, *two = &a->sides[1].type;
+
+    if (a->n_sides < 2 || (r->sides[0].type && r->sides[1].type) ||
+        bytes_equal(buf_bytes(one), buf_bytes(two)))
+        return 0;
+    return fail(f, 400, "types_differ", "--type says which", "%.*s and %.*s do not compare",
+                (int)one->len, (const char *)one->data, (int)two->len, (const char *)two->data);
+}
+
 static int add_files(const struct report *r, struct answer *a, struct answer_parts *parts,
                      struct failure *f)
 {
-    for (size_t i = 0; i < r->n_files; i++) {
-        uint32_t side = r->n_sides == 2 ? (uint32_t)i : 0;
+    struct progress progress;
+    int e = 0;
 
-        if (add_file(r, r->files[i], side, a, parts, f) != 0)
-            return FAILURE;
+    progress_begin(&progress, r->verb, r->n_files);
+    for (size_t i = 0; i < r->n_files && e == 0; i++) {
+        e = add_file(r, r->files[i], r->n_sides == 2 ? (uint32_t)i : 0, a, parts, f);
+        progress_step(&progress, i + 1);
     }
-    return 0;
+    progress_end(&progress);
+    return e ? e : check_sides(r, a, f);
 }
 
 /* ---- from a server ----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ struct report {
     uint32_t n_sides;
     char **files; /* NULL-terminated; diff: two */
     size_t n_files;
+    const char *input_format; /* NULL: by first bytes */
     const char *server; /* NULL: files */
     struct report_side sides[SIDES_MAX];
     enum answer_format format;

@@ -10,9 +10,11 @@
 
 static const char help_of_both[] =
     "\n"
-    "From files (pprof; plain, gzip, zstd or lz4; - is standard input):\n"
+    "From files (any format of docs/formats.md; plain, gzip, zstd or lz4; - is standard input):\n"
     "  --type NAME          sample type, such as cpu; default: the profile's own default, else its "
-    "last\n"
+    "last;\n"
+    "                       of several profiles that of CPU time, else the first\n"
+    "  --input-format NAME  what the files are, where their first bytes do not say\n"
     "From a server (when no file is given):\n"
     "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
     "  --service NAME       required\n"
@@ -57,6 +59,7 @@ enum {
     ARG_LINES,
     ARG_LIMIT,
     ARG_SORT,
+    ARG_INPUT_FORMAT,
     ARG_SIDE, /* + field * 3 + (0 both, 1 a, 2 b) */
 };
 enum { FIELD_SERVICE, FIELD_TYPE, FIELD_FROM, FIELD_UNTIL, FIELD_MATCH };
@@ -76,6 +79,7 @@ static const struct option long_options[] = {
     {"lines", no_argument, NULL, ARG_LINES},
     {"limit", required_argument, NULL, ARG_LIMIT},
     {"sort", required_argument, NULL, ARG_SORT},
+    {"input-format", required_argument, NULL, ARG_INPUT_FORMAT},
     {"a", required_argument, NULL, SIDE_ARG(FIELD_MATCH, 1)},
     {"b", required_argument, NULL, SIDE_ARG(FIELD_MATCH, 2)},
     SIDE_ROWS("service", FIELD_SERVICE),
@@ -152,6 +156,9 @@ static int set_one(struct report *r, int arg, const char *value, const char *tex
         return -1;
     case ARG_SERVER:
         r->server = value;
+        return -1;
+    case ARG_INPUT_FORMAT:
+        r->input_format = value;
         return -1;
     case ARG_LINES:
         r->granularity = GRANULARITY_LINE;

@@ -49,31 +49,34 @@ static const char *path(const char *name)
 /* A profile of two types: samples, and cpu with a hundred times the value. */
 static const char *write_profile(const char *name, const char *function, int64_t value)
 {
-    struct loaded l;
+    struct symbols *sym = symbols_new();
+    struct stacks *st = stacks_new();
+    struct profile profile;
     struct sample_type types[2];
     struct buf out = {0};
     struct failure f;
     uint32_t frame;
     const char *p = path(name);
 
-    loaded_init(&l);
-    types[0] = (struct sample_type){symbols_string(l.symbols, BYTES_LIT("samples")),
-                                    symbols_string(l.symbols, BYTES_LIT("count"))};
-    types[1] = (struct sample_type){symbols_string(l.symbols, BYTES_LIT("cpu")),
-                                    symbols_string(l.symbols, BYTES_LIT("nanoseconds"))};
-    profile_set_types(&l.profile, types, 2);
+    profile_init(&profile, sym, st);
+    types[0] = (struct sample_type){symbols_string(sym, BYTES_LIT("samples")),
+                                    symbols_string(sym, BYTES_LIT("count"))};
+    types[1] = (struct sample_type){symbols_string(sym, BYTES_LIT("cpu")),
+                                    symbols_string(sym, BYTES_LIT("nanoseconds"))};
+    profile_set_types(&profile, types, 2);
     frame = symbols_frame(
-        l.symbols, &(struct frame){.function = symbols_function(
-                                       l.symbols,
-                                       &(struct function){
-                                           .name = symbols_string(l.symbols, bytes_str(function)),
-                                           .file = symbols_string(l.symbols, BYTES_LIT("a.c"))}),
-                                   .line_or_address = 3});
-    profile_add(&l.profile, stacks_intern(l.stacks, &frame, 1), 0, (int64_t[]){value, 100 * value});
-    pprof_write(&l.profile, &out);
+        sym, &(struct frame){
+                 .function = symbols_function(
+                     sym, &(struct function){.name = symbols_string(sym, bytes_str(function)),
+                                             .file = symbols_string(sym, BYTES_LIT("a.c"))}),
+                 .line_or_address = 3});
+    profile_add(&profile, stacks_intern(st, &frame, 1), 0, (int64_t[]){value, 100 * value});
+    pprof_write(&profile, &out);
     assert_int_equal(file_write(p, buf_bytes(&out), &f), 0);
     buf_deinit(&out);
-    loaded_deinit(&l);
+    profile_deinit(&profile);
+    stacks_free(st);
+    symbols_free(sym);
     return p;
 }
 
@@ -201,9 +204,127 @@ static void a_file_that_is_no_profile_is_refused_by_name(void **state)
 
     (void)state;
     loaded_init(&l);
-    assert_int_equal(loaded_add(&l, BYTES_LIT("this is a text"), bad, &f), FAILURE);
+    assert_int_equal(loaded_add(&l, BYTES_LIT("this is a text"), bad, NULL, &f), FAILURE);
     assert_non_null(strstr(f.message, "bad.pb"));
     loaded_deinit(&l);
+}
+
+static const char *write_text(const char *name, const char *text)
+{
+    const char *p = path(name);
+    struct failure f;
+
+    assert_int_equal(file_write(p, bytes_str(text), &f), 0);
+    return p;
+}
+
+static void files_of_any_format_are_read(void **state)
+{
+    const char *folded = write_text("a.folded", "main;work 5\nmain 1\n"), *out = path("out.folded");
+    const char *lines = write_text("a.lines", "main;work\nmain;work\n"), *merged = path("m.pb.gz");
+
+    (void)state;
+    assert_int_equal(RUN(verb_query, folded, "-o", out), 0);
+    assert_holds(out, "main;work 5\n");
+    assert_int_equal(RUN(verb_query, lines, "-o", out), 1);
+    assert_int_equal(RUN(verb_query, lines, "--input-format", "lines", "-o", out), 0);
+    assert_holds(out, "main;work 2\n");
+    assert_int_equal(RUN(verb_merge, folded, folded, "-o", merged), 0);
+    assert_int_equal(RUN(verb_query, merged, folded, "-o", out), 0);
+    assert_holds(out, "main;work 15\n");
+    assert_int_equal(RUN(verb_top, TEST_DATA "/text/node.cpuprofile", "-o", out), 0);
+    assert_holds(out, "hotA");
+}
+
+static void of_several_kinds_cpu_time_is_shown_and_all_are_merged(void **state)
+{
+    const char *perf = TEST_DATA "/text/two-events.perf.txt", *out = path("out.txt");
+    const char *merged = path("m.pb.gz"), *cpu = path("m.process_cpu-cpu.pb.gz");
+    const char *faults = path("m.page-faults-page-faults.pb.gz");
+
+    (void)state;
+    assert_int_equal(RUN(verb_top, perf, "-o", out), 0);
+    assert_holds(out, "process_cpu:cpu:nanoseconds:cpu:nanoseconds  total  492.46ms");
+    assert_int_equal(RUN(verb_top, perf, "--type", "page-faults", "-o", out), 0);
+    assert_holds(out, "_dl_new_object");
+    assert_int_equal(RUN(verb_merge, perf, perf, "-o", merged), 0);
+    assert_int_equal(RUN(verb_top, cpu, "-o", out), 0);
+    assert_holds(out, "984.92ms");
+    assert_int_equal(RUN(verb_top, faults, "-o", out), 0);
+    assert_holds(out, " 788 ");
+    assert_int_equal(RUN(verb_merge, perf, "--type", "page-faults", "-o", merged), 0);
+    assert_int_equal(RUN(verb_top, merged, "-o", out), 0);
+    assert_holds(out, " 394 ");
+    assert_int_equal(RUN(verb_merge, perf, "-o", "-"), 1);
+}
+
+static void what_is_not_of_one_type_is_not_added_up_or_compared(void **state)
+{
+    const char *a = write_profile("a.pb", "work", 7), *b = write_text("b.folded", "work 5\n");
+    const char *out = path("out.txt");
+
+    (void)state;
+    assert_int_equal(RUN(verb_top, a, b, "-o", out), 1);
+    assert_int_equal(RUN(verb_diff, a, b, "-o", out), 1);
+    assert_int_equal(RUN(verb_diff, a, b, "--a-type", "samples", "--b-type", "samples", "-o", out),
+                     0);
+}
+
+static void add_part(struct buf *out, unsigned tag, const char *text)
+{
+    buf_append_u8(out, (uint8_t)tag);
+    buf_append_u8(out, (uint8_t)strlen(text));
+    buf_append_str(out, text);
+}
+
+/* Appends strings and what names them; a profile of write_profile() has 7 strings before. */
+static const char *with_header(const char *name, const char *comment, const char *url,
+                               const char *drop)
+{
+    const char *p = write_profile(name, "work", 7);
+    struct buf raw = {0};
+    struct failure f;
+    uint8_t n = 0;
+
+    assert_int_equal(file_read(p, &raw, &f), 0);
+    for (size_t i = 0, len; i < raw.len; i += len) { /* all lengths are below 128 */
+        len = (raw.data[i] & 7) == 2 ? 2u + raw.data[i + 1] : 0;
+        n += (uint8_t)(raw.data[i] == 0x32);
+        for (len = len ? len : 2; (raw.data[i] & 7) == 0 && raw.data[i + len - 1] >= 0x80;)
+            len++;
+    }
+    add_part(&raw, 0x32, comment);
+    add_part(&raw, 0x32, url);
+    add_part(&raw, 0x32, drop);
+    buf_append(&raw, (uint8_t[]){0x6a, 1, n, 0x78, (uint8_t)(n + 1), 0x38, (uint8_t)(n + 2)}, 7);
+    assert_int_equal(file_write(p, buf_bytes(&raw), &f), 0);
+    buf_deinit(&raw);
+    return p;
+}
+
+/* As google/pprof merges: each comment once, the first address and the first file's patterns. */
+static void merge_keeps_what_stands_beside_the_samples(void **state)
+{
+    const char *a = with_header("a.pb", "one", "http://a", "drop_a");
+    const char *b = with_header("b.pb", "two", "http://b", "drop_b");
+    const char *merged = path("m.pb.gz");
+    struct loaded l;
+    struct buf body = {0};
+    struct failure f;
+
+    (void)state;
+    assert_int_equal(RUN(verb_merge, a, b, a, "-o", merged), 0);
+    assert_int_equal(file_read(merged, &body, &f), 0);
+    loaded_init(&l);
+    assert_int_equal(loaded_add(&l, buf_bytes(&body), merged, NULL, &f), 0);
+    assert_int_equal(l.header.n_comments, 2);
+    assert_string_equal(buf_cstr(&l.header.comments[0]), "one");
+    assert_string_equal(buf_cstr(&l.header.comments[1]), "two");
+    assert_string_equal(buf_cstr(&l.header.doc_url), "http://a");
+    assert_string_equal(buf_cstr(&l.header.drop_frames), "drop_a");
+    assert_int_equal(profile_total(l.sums[0], 0), 21);
+    loaded_deinit(&l);
+    buf_deinit(&body);
 }
 
 int main(void)
@@ -217,6 +338,10 @@ int main(void)
         TEST(pprof_out_is_pprof_in),
         TEST(wrong_usage_is_2_and_what_fails_is_1),
         TEST(a_file_that_is_no_profile_is_refused_by_name),
+        TEST(files_of_any_format_are_read),
+        TEST(of_several_kinds_cpu_time_is_shown_and_all_are_merged),
+        TEST(what_is_not_of_one_type_is_not_added_up_or_compared),
+        TEST(merge_keeps_what_stands_beside_the_samples),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
