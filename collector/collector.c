@@ -28,7 +28,7 @@ static struct decode_limits decode_limits_of(const struct collector_options *o)
                 .labels_max = (uint32_t)o->labels_max,
                 .values_max = (uint32_t)o->values_max,
                 .lines_max = (uint32_t)o->lines_max,
-                .nodes_max = (uint32_t)o->nodes_max,
+                .nodes_max = (uint32_t)o->stack_nodes_max,
             },
     };
 }

@@ -23,7 +23,7 @@
     X(INT, lines_max, "1000000", 1, 100000000, NULL, "most lines of all locations of one profile") \
     X(INT, labels_max, "100", 1, 10000, NULL, "most labels of one sample, not counting those that are set aside") \
     X(INT, values_max, "8388608", 1, 1000000000, NULL, "most values of one profile: samples times sample types") \
-    X(INT, nodes_max, "2000000", 1, 100000000, NULL, "most nodes in the tree of one profile's stacks") \
+    X(INT, stack_nodes_max, "2000000", 1, 100000000, NULL, "most nodes in the tree of one profile's stacks") \
     X(INT, profiles_max, "10000", 1, 10000000, NULL, "most profiles of one upload (OTLP, JFR, push)") \
     X(SIZE, body_budget, "64MiB", 1024, INT64_C(1) << 40, NULL, "memory of all bodies together")   \
     X(INT, codec_threads, "1", 1, 64, NULL, "threads that decode uploads")                         \

@@ -135,7 +135,7 @@ static int begin_node(struct v8 *v, uint32_t parent)
     const struct profile_limits *l = v->r->rd->limits;
 
     if (v->n_nodes >= l->nodes_max)
-        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "nodes_max");
+        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "stack_nodes_max");
     XGROW(v->node, v->node_cap, v->n_nodes + 1);
     v->at = (uint32_t)v->n_nodes;
     v->node[v->n_nodes++] = (struct node){.parent = parent, .place = NONE};
@@ -161,7 +161,7 @@ static int add_edge(struct v8 *v, int64_t child)
     const struct profile_limits *l = v->r->rd->limits;
 
     if (v->n_edges >= l->nodes_max)
-        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "nodes_max");
+        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "stack_nodes_max");
     XGROW(v->edge, v->edge_cap, v->n_edges + 1);
     v->edge[v->n_edges++] = (struct edge){v->at, child};
     return 0;

@@ -731,7 +731,7 @@ static int read_stack(struct otlp_dict *d, struct bytes message, uint32_t *ret)
     if (stacks_n_nodes(stacks) - d->nodes_before > d->rd->limits->nodes_max)
         return otlp_above_limit(d->rd, "different stacks, in nodes",
                                 stacks_n_nodes(stacks) - d->nodes_before, d->rd->limits->nodes_max,
-                                "nodes_max");
+                                "stack_nodes_max");
     return 0;
 }
 

@@ -364,7 +364,7 @@ static int resolve(struct pprof_reader *r)
         return FAILURE;
     return pprof_check_limit(r, "too many different stacks, in nodes",
                              stacks_n_nodes(stacks) - r->nodes_before, r->limits->nodes_max,
-                             "nodes_max");
+                             "stack_nodes_max");
 }
 
 /* Room for the rows of as many samples as may be pending, and for the frames of one more. */

@@ -79,7 +79,7 @@ int text_check_tables(struct text_reader *r)
     if (symbols_n_functions(r->sym) - r->functions_before > l->functions_max)
         return text_limit(r, "functions", l->functions_max, "functions_max");
     if (stacks_n_nodes(r->st) - r->nodes_before > l->nodes_max)
-        return text_limit(r, "nodes in its call tree", l->nodes_max, "nodes_max");
+        return text_limit(r, "nodes in its call tree", l->nodes_max, "stack_nodes_max");
     return 0;
 }
 

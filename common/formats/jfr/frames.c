@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STRING_BYTES_MAX = 65535 };
+enum { STRING_BYTES_MAX = 65535, FRAME_NUMBERS_MAX = 8 };
 
 enum { FRAME_METHOD, FRAME_LINE, N_FRAME_SLOTS };
 enum { METHOD_CLASS, METHOD_NAME, N_METHOD_SLOTS };
@@ -118,6 +118,26 @@ static bool bind_stack(struct jfr_frames *f, uint32_t stack, uint32_t frame)
     return false;
 }
 
+/* The step of a program that fills a slot; JFR_NONE: no such field. */
+static uint32_t step_of(struct jfr_frames *f, const struct jfr_program *p, uint8_t slot)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        if (f->pools->m->ops[p->first + i].slot == slot)
+            return i;
+    return JFR_NONE;
+}
+
+/* Which of its numbers are a frame's method and line. */
+static bool bind_frame(struct jfr_frames *f, uint32_t frame)
+{
+    if (!bind(f, frame, frame_slots, &f->frame))
+        return false;
+    f->method_at = step_of(f, &f->frame, FRAME_METHOD);
+    f->line_at = step_of(f, &f->frame, FRAME_LINE);
+    f->frame.varints &= f->line_at != JFR_NONE;
+    return f->method_at != JFR_NONE;
+}
+
 void jfr_frames_bind(struct jfr_frames *f, struct jfr_pools *pools)
 {
     const struct profile_limits *max = f->rd->limits;
@@ -128,7 +148,7 @@ void jfr_frames_bind(struct jfr_frames *f, struct jfr_pools *pools)
     frame = class_of(f, stack, "frames");
     method = class_of(f, frame, "method");
     class = class_of(f, method, "type");
-    f->has_stacks = bind_stack(f, stack, frame) && bind(f, frame, frame_slots, &f->frame) &&
+    f->has_stacks = bind_stack(f, stack, frame) && bind_frame(f, frame) &&
                     bind(f, method, method_slots, &f->method) &&
                     bind(f, class, class_slots, &f->class);
     if (!f->has_stacks)
@@ -231,19 +251,35 @@ static int malformed(struct jfr_frames *f)
     return fail(f->rd->f, 400, "malformed", NULL, "not a valid JFR recording: a stack trace");
 }
 
-static int read_frames(struct jfr_frames *f, struct jfr_cursor *c, uint64_t n)
+static int read_any_frames(struct jfr_frames *f, struct jfr_cursor *c, uint64_t n)
 {
-    struct jfr_metadata *m = f->pools->m;
     struct jfr_program p = f->frame;
 
     p.n_picked = p.n; /* the next frame begins behind the last field */
-    XGROW(f->scratch, f->scratch_cap, n);
     for (uint64_t i = 0; i < n; i++) {
         struct jfr_value slots[N_FRAME_SLOTS] = {0};
 
-        if (!jfr_pick(m, c, &p, slots))
+        if (!jfr_pick(f->pools->m, c, &p, slots))
             return malformed(f);
         f->scratch[i] = frame_of(f, slots[FRAME_METHOD].number, slots[FRAME_LINE].number);
+    }
+    return 0;
+}
+
+/* Frames of compressed numbers alone, which all known producers write. */
+static int read_frames(struct jfr_frames *f, struct jfr_cursor *c, uint64_t n)
+{
+    uint32_t n_numbers = f->frame.n;
+    uint64_t number[FRAME_NUMBERS_MAX];
+
+    XGROW(f->scratch, f->scratch_cap, n);
+    if (!f->frame.varints || n_numbers > FRAME_NUMBERS_MAX)
+        return read_any_frames(f, c, n);
+    for (uint64_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < n_numbers; k++)
+            if (!jfr_varint(c, &number[k]))
+                return malformed(f);
+        f->scratch[i] = frame_of(f, number[f->method_at], number[f->line_at]);
     }
     return 0;
 }
@@ -266,7 +302,7 @@ static int make_stack(struct jfr_frames *f, uint32_t trace)
     n = stacks_n_nodes(stacks) - f->nodes_before;
     if (n > max->nodes_max)
         return jfr_above_limit(f->rd, "too many different stacks, in nodes", n, max->nodes_max,
-                               "nodes_max");
+                               "stack_nodes_max");
     return 0;
 }
 
