@@ -26,6 +26,7 @@ struct jfr_frames {
     uint32_t stack_pool, method_pool; /* JFR_NONE: the chunk has none */
     struct jfr_program stack, frame, method, class;
     bool has_stacks;
+    uint32_t method_at, line_at; /* of a frame's numbers, if it has nothing but compressed ones */
 
     uint32_t *stack_id; /* [stack trace] STACK_NONE: not asked for yet */
     uint32_t *function; /* [method] the same */
