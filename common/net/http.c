@@ -139,8 +139,8 @@ static void on_grace_closed(uv_handle_t *handle)
 {
     struct http_server *s = handle->data;
 
+    s->closed(s->closed_ctx); /* may answer the last one */
     s->closed_told = true;
-    s->closed(s->closed_ctx);
     http_server_try_free(s);
 }
 
