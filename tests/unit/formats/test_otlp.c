@@ -372,7 +372,7 @@ static void every_count_is_held_against_its_limit(void **state)
     check_limit(&max->locations_max, 2, "locations_max");
     check_limit(&max->functions_max, 1, "functions_max");
     check_limit(&max->lines_max, 1, "lines_max");
-    check_limit(&max->nodes_max, 2, "nodes_max");
+    check_limit(&max->nodes_max, 2, "stack_nodes_max");
 }
 
 static void truncation_anywhere_adds_no_garbage(void **state)

@@ -451,7 +451,7 @@ static void limits_name_themselves(void **state)
         {{.locations_max = 1}, "locations_max"}, {{.functions_max = 1}, "functions_max"},
         {{.strings_max = 5}, "strings_max"},     {{.labels_max = 1}, "labels_max"},
         {{.values_max = 2}, "values_max"},       {{.lines_max = 1}, "lines_max"},
-        {{.nodes_max = 1}, "nodes_max"},
+        {{.nodes_max = 1}, "stack_nodes_max"},
     };
     const char *text = TABLES "2{1[2 1] 2[1] 3{1:3 2:4} 3{1:4 2:5}} 2{1[1] 2[1]} 2{1[2] 2[1]}";
     struct fixture *x = *state;

@@ -734,7 +734,7 @@ static void each_limit_is_held_and_named(void **state)
         offsetof(struct profile_limits, functions_max),
         offsetof(struct profile_limits, strings_max), offsetof(struct profile_limits, nodes_max)};
     static const char *const names[] = {"samples_max", "depth_max", "functions_max", "strings_max",
-                                        "nodes_max"};
+                                        "stack_nodes_max"};
     struct outcome *o = *state;
 
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
