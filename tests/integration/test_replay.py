@@ -26,8 +26,10 @@ RANGE = {"from": "0", "until": "now"}
 DEFAULT_SERVICE = "unknown_service"
 ANSWER_SECONDS = 3      # the shortest deadline of a Datadog client
 
+SAMPLES = recordings.TYPES["cpu-samples"]
+
 # Types in which the sample services spend 7 : 3 on their two hot functions, as far as a recording has them.
-HOT_TYPES = [CPU, WALL]
+HOT_TYPES = [CPU, SAMPLES, WALL]
 # The Rust release build has the two inlined under others: only their totals tell.
 HOT_BY_TOTAL = {"pyroscope_rs_2_1_5"}
 
@@ -148,19 +150,21 @@ class Replay:
             {"function": k, "self": v * ns} for k, v in part["top_self"].items()]}
 
     def otlp_type(self, profile):
-        name = profile["sample_type"]
-        value_of = 1 if name.endswith("/ns") else 10_000_000 if profile["period_type"].endswith("/ns") else None
-        total = profile["total"]
-        if not profile["top_self"]:     # the oracle of layout 1.10 cannot read 1.9: sum the samples' field 2
+        if not profile["top_self"]:     # the oracle, of layout 1.10, cannot read 1.9: sum the samples' field 2
             total = recordings.otlp_total(self.recording.body(), 2)
             self.assertGreater(total, 0)
-        if value_of is None:
-            return {recordings.TYPES["cpu-samples"]: {"total": total}}
-        return {CPU: {
-            "total": total * value_of,
-            "top_self": [{"function": f["function"], "self": f["value"] * value_of} for f in profile["top_self"]],
-            "top_total": [{"function": f["function"], "total": f["value"] * value_of}
-                          for f in profile["top_total"]]}}
+            return {SAMPLES: {"total": total}}
+        if profile["sample_type"].endswith("/ns"):
+            return {CPU: self.otlp_values(profile, 1)}
+        # Counts with a period in nanoseconds are time as well.
+        self.assertTrue(profile["period_type"].endswith("/ns"))
+        return {SAMPLES: self.otlp_values(profile, 1), CPU: self.otlp_values(profile, profile["period"])}
+
+    def otlp_values(self, profile, factor):
+        return {"total": profile["total"] * factor,
+                "top_self": [{"function": f["function"], "self": f["value"] * factor} for f in profile["top_self"]],
+                "top_total": [{"function": f["function"], "total": f["value"] * factor}
+                              for f in profile["top_total"]]}
 
     def check_types(self, wanted):
         def there():

@@ -35,8 +35,8 @@ def io(word, amount):
 
 
 def lock(family):
-    return lambda e: [(TYPES["contentions of " + family], e["events"]),
-                      (TYPES["delay of " + family], float(e["sums"]["duration_ns"]))]
+    return lambda e: [(f"{family}:contentions:count:{family}:count", e["events"]),
+                      (f"{family}:delay:nanoseconds:{family}:count", float(e["sums"]["duration_ns"]))]
 
 
 # Event → the types it counts in, without those that need an interval. A float is one that is rounded event

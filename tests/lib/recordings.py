@@ -203,7 +203,8 @@ def otlp_total(message, values_field):
         for n, scope in fields(resource):
             for m, profile in fields(scope) if n == 2 else ():
                 for k, sample in fields(profile) if m == 2 else ():
-                    total += sum(v for j, v in fields(sample) if k == 2 and j == values_field)
+                    if k == 2:
+                        total += sum(v for j, v in fields(sample) if j == values_field)
     return total
 
 
