@@ -11,12 +11,31 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
+enum { RATE_MAX = 1000000000 };
+
+/* In Hz; 0: absent, or none. */
+static uint32_t sample_rate(struct bytes text)
+{
+    uint64_t hz = 0;
+
+    for (size_t i = 0; i < text.len && hz <= RATE_MAX; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return 0;
+        hz = hz * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return hz <= RATE_MAX ? (uint32_t)hz : 0;
+}
+
 static int unpack(struct codec *k, struct codec_job *job)
 {
     const struct http_request *req = job->request;
     struct form *form = arena_alloc(codec_arena(k), sizeof *form);
-    struct codec_item item = {.intake = &job->intake, .hints.format = http_param(req, "format")};
+    struct codec_item item = {.intake = &job->intake};
 
+    item.hints.format = http_param(req, "format");
+    item.hints.sample_type = http_param(req, "sample_type");
+    item.hints.unit = http_param(req, "unit");
+    item.hints.sample_rate_hz = sample_rate(http_param(req, "sample_rate"));
     if (form_open(k, form, http_header(req, "content-type"), job->body))
         return FAILURE;
     item.data = form->profile;
@@ -102,9 +121,18 @@ static int check_cumulative(struct bytes v, struct failure *f)
                 "values counted from the start of a process cannot be pushed");
 }
 
+static int check_rate(struct bytes v, struct failure *f)
+{
+    if (v.len == 0 || sample_rate(v))
+        return 0;
+    return fail(f, 400, "bad_parameter", NULL, "the parameter sample_rate is 1 to %d, in Hz",
+                RATE_MAX);
+}
+
 static bool is_reserved(struct bytes name)
 {
-    static const char *const names[] = {"from", "until", "cumulative", "format"};
+    static const char *const names[] = {"from",        "until", "cumulative", "format",
+                                        "sample_type", "unit",  "sample_rate"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (bytes_equal(name, bytes_str(names[i])))
@@ -131,7 +159,8 @@ static int read_request(struct intake *in, const struct http_request *req, struc
 {
     intake_agent(in, http_header(req, "user-agent"));
     return form_check_coding(http_header(req, "content-encoding"), f) || intake_times(in, req, f) ||
-           check_cumulative(http_param(req, "cumulative"), f) || read_tags(in, req, f);
+           check_cumulative(http_param(req, "cumulative"), f) ||
+           check_rate(http_param(req, "sample_rate"), f) || read_tags(in, req, f);
 }
 
 static void on_request(struct http_request *req, void *ctx)

@@ -93,6 +93,8 @@ static void what_a_request_gets_wrong_is_told(void **state)
         {"/api/v1/profiles?service=a&from=9000000000", 400, "future_profile"},
         {"/api/v1/profiles?service=a&cumulative=1", 400, "cumulative_unsupported"},
         {"/api/v1/profiles?service=a&cumulative=x", 400, "bad_parameter"},
+        {"/api/v1/profiles?service=a&sample_rate=0", 400, "bad_parameter"},
+        {"/api/v1/profiles?service=a&format=gprof", 415, "unknown_format"},
         {"/api/v1/profiles?service=%ff", 400, "bad_tag"},
         {"/api/v1/profiles?service=a%0ab", 400, "bad_tag"},
         {"/api/v1/profiles?service=a&x=%ed%a0%80", 400, "bad_tag"},
@@ -166,6 +168,43 @@ static void forms_of_other_kinds_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(status_of(http_talk(f->port, bytes_str(cases[i].request), 0)),
                          cases[i].status);
+}
+
+static void a_profile_may_be_in_any_format(void **state)
+{
+    static const struct {
+        const char *params;
+        struct bytes body;
+        const char *format, *totals;
+    } cases[] = {
+        {"", BYTES_LIT("main;work 5\nmain 2\n"), "folded", "samples:samples:count::=7"},
+        {"&sample_type=cpu", BYTES_LIT("main;work 5\n"), "folded",
+         "process_cpu:cpu:nanoseconds:cpu:nanoseconds=50000000"},
+        {"&sample_type=cpu&sample_rate=1000", BYTES_LIT("main;work 5\n"), "folded",
+         "process_cpu:cpu:nanoseconds:cpu:nanoseconds=5000000"},
+        {"&sample_type=alloc_space&unit=bytes", BYTES_LIT("main;work 5\n"), "folded",
+         "memory:alloc_space:bytes:space:bytes=5"},
+        {"&format=lines&sample_type=cpu", BYTES_LIT("main;work\nmain\n"), "lines",
+         "process_cpu:cpu:nanoseconds:cpu:nanoseconds=20000000"},
+        {"&format=pprof", TINY, "pprof", "process_cpu:cpu:nanoseconds:cpu:nanoseconds=7"},
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char target[200], labels[50];
+        struct http_answer a;
+        const struct seen *s;
+
+        snprintf(target, sizeof target, "/api/v1/profiles?service=a%s", cases[i].params);
+        a = post(f, target, cases[i].body);
+        if (a.status != 200)
+            fail_msg("%s: %d %s", target, a.status, buf_cstr(&a.body));
+        http_answer_deinit(&a);
+        s = &wait_for(f, i + 1)[i];
+        snprintf(labels, sizeof labels, "a||||%s", cases[i].format);
+        assert_string_equal(s->labels, labels);
+        assert_string_equal(s->totals, cases[i].totals);
+    }
 }
 
 static void a_tenant_s_rate_is_limited(void **state)
@@ -254,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_request_gets_wrong_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(limits_on_tags_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_profile_may_be_in_any_format, set_up, tear_down),
         cmocka_unit_test(a_tenant_s_rate_is_limited),
         cmocka_unit_test_setup_teardown(a_busy_python_service_is_let_through, set_up, tear_down),
     };
