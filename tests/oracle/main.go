@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"sort"
+	"strings"
 
 	"github.com/google/pprof/profile"
 )
@@ -18,6 +20,12 @@ type function struct {
 	Total []int64 `json:"total"`
 }
 
+// The samples of one set of labels; "" is the key of those without.
+type labelled struct {
+	Labels string  `json:"labels"`
+	Values []int64 `json:"values"`
+}
+
 type report struct {
 	Types     []string    `json:"types"` // sample type / unit
 	Totals    []int64     `json:"totals"`
@@ -25,6 +33,48 @@ type report struct {
 	TimeNanos int64       `json:"time_nanos"`
 	Duration  int64       `json:"duration_nanos"`
 	Functions []*function `json:"functions"`
+	Labels    []*labelled `json:"labels"`
+	Comments  []string    `json:"comments"`
+	DocURL    string      `json:"doc_url"`
+	Drop      string      `json:"drop_frames"`
+	Keep      string      `json:"keep_frames"`
+}
+
+// Each label as key=value or key=number unit, sorted.
+func labelsOf(s *profile.Sample) string {
+	var all []string
+	for k, vs := range s.Label {
+		for _, v := range vs {
+			all = append(all, k+"="+v)
+		}
+	}
+	for k, vs := range s.NumLabel {
+		for i, v := range vs {
+			unit := ""
+			if units := s.NumUnit[k]; i < len(units) {
+				unit = units[i]
+			}
+			all = append(all, fmt.Sprintf("%s=%d %s", k, v, unit))
+		}
+	}
+	sort.Strings(all)
+	return strings.Join(all, ",")
+}
+
+func byLabels(p *profile.Profile) (out []*labelled) {
+	sets := map[string]*labelled{}
+	for _, s := range p.Sample {
+		k := labelsOf(s)
+		if sets[k] == nil {
+			sets[k] = &labelled{Labels: k, Values: make([]int64, len(p.SampleType))}
+			out = append(out, sets[k])
+		}
+		for i, v := range s.Value {
+			sets[k].Values[i] += v
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Labels < out[j].Labels })
+	return out
 }
 
 func read(paths []string) (*profile.Profile, error) {
@@ -50,7 +100,8 @@ func read(paths []string) (*profile.Profile, error) {
 func summarize(p *profile.Profile) *report {
 	n := len(p.SampleType)
 	r := &report{Totals: make([]int64, n), Samples: len(p.Sample), TimeNanos: p.TimeNanos,
-		Duration: p.DurationNanos}
+		Duration: p.DurationNanos, Labels: byLabels(p), Comments: p.Comments, DocURL: p.DocURL,
+		Drop: p.DropFrames, Keep: p.KeepFrames}
 	for _, t := range p.SampleType {
 		r.Types = append(r.Types, t.Type+"/"+t.Unit)
 	}
