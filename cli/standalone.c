@@ -18,6 +18,7 @@
 #include "collector/socket.h"
 #include "log/log_local.h"
 #include "net/daemon.h"
+#include "net/grpc.h"
 #include "query/query.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 
 #define NAME              "standalone"
 #define DEFAULT_LISTEN    "127.0.0.1:4040,127.0.0.1:8126,127.0.0.1:4318"
+#define DEFAULT_GRPC      "127.0.0.1:4317"
 #define DEFAULT_ADMIN     "127.0.0.1:4050"
 #define READY_EVERY_MS    20
 #define LOG_SHARE_OF_DISK 4 /* the log gets at most a fourth of disk_max */
@@ -38,6 +40,9 @@
     X(LIST, listen, NULL, 0, 0, NULL,                                                              \
       "addresses for agents, API and page: HOST:PORT or unix:PATH; may be repeated; "              \
       "unset: " DEFAULT_LISTEN)                                                                    \
+    X(STRING, grpc_listen, NULL, 0, 0, NULL,                                                       \
+      "address for agents that speak gRPC (OTLP), or off; unset: " DEFAULT_GRPC                    \
+      ", but off where listen is given")                                                           \
     X(STRING, socket, NULL, 0, 0, NULL,                                                            \
       "unix socket for agents: a path, off, or auto: /var/run/datadog/apm.socket if nobody "       \
       "answers there; unset: auto, but off where listen is given")                                 \
@@ -82,6 +87,9 @@ struct standalone {
     struct log_local *log;
     struct log_producer *producer;
     struct http_server *http;
+    struct grpc_server *grpc; /* NULL: off */
+    unsigned n_servers;       /* that have not closed */
+    size_t budget_used;       /* of bodies, by both */
     struct collector *collector;
     struct query *query;
     struct worker worker;
@@ -191,18 +199,23 @@ static void on_collector_closed(void *ctx)
     log_producer_close(s->producer, on_producer_closed, s);
 }
 
-static void on_http_closed(void *ctx)
+static void on_server_closed(void *ctx)
 {
     struct standalone *s = ctx;
 
-    collector_close(s->collector, on_collector_closed, s);
+    if (--s->n_servers == 0)
+        collector_close(s->collector, on_collector_closed, s);
 }
 
 static void on_stop(void *ctx)
 {
     struct standalone *s = ctx;
 
-    http_server_close(s->http, (uint32_t)(s->daemon_options.drain_timeout / 2), on_http_closed, s);
+    uint32_t grace_ms = (uint32_t)(s->daemon_options.drain_timeout / 2);
+
+    http_server_close(s->http, grace_ms, on_server_closed, s);
+    if (s->grpc)
+        grpc_server_close(s->grpc, grace_ms, on_server_closed, s);
 }
 
 /* ---- start ------------------------------------------------------------------------------------
@@ -256,12 +269,13 @@ static int open_data(struct standalone *s, struct failure *f)
     return log_local_open(s->log_dir, &log, &s->log, f);
 }
 
-static struct http_limits limits_of(const struct standalone *s)
+static struct http_limits limits_of(struct standalone *s)
 {
     struct http_limits limits = http_limits_default;
 
     limits.body_bytes_max = (size_t)s->collector_options.body_max;
     limits.budget_bytes_max = (size_t)s->collector_options.body_budget;
+    limits.budget_used = &s->budget_used;
     return limits;
 }
 
@@ -279,12 +293,12 @@ static void note_address(struct standalone *s, const char *address, int port)
              any ? "127.0.0.1" : address, port);
 }
 
-static int listen_all(struct standalone *s, struct failure *f)
+static int listen_http(struct standalone *s, struct failure *f)
 {
     bool given = s->o.listen && s->o.listen[0];
     char *list = xstrdup(given ? s->o.listen : DEFAULT_LISTEN), *rest = list, *address;
     const char *socket = s->o.socket ? s->o.socket : given ? "off" : "auto";
-    int r = collector_socket_mode(s->http, s->o.socket_mode, f), port = 0;
+    int r = 0, port = 0;
 
     while (r == 0 && (address = strsep(&rest, ","))) {
         r = *address ? http_listen(s->http, address, "listen", &port, f) : 0;
@@ -293,6 +307,31 @@ static int listen_all(struct standalone *s, struct failure *f)
     }
     free(list);
     return r ? r : collector_listen_socket(s->http, socket, f);
+}
+
+static int listen_grpc(struct standalone *s, struct failure *f)
+{
+    struct http_limits limits = limits_of(s);
+    const char *address = s->o.grpc_listen                ? s->o.grpc_listen
+                          : s->o.listen && s->o.listen[0] ? "off"
+                                                          : DEFAULT_GRPC;
+
+    if (!*address || strcmp(address, "off") == 0)
+        return 0;
+    s->grpc = grpc_server_new(&s->loop, &limits);
+    s->n_servers++;
+    collector_grpc_methods(s->collector, s->grpc);
+    return grpc_listen(s->grpc, address, "grpc_listen", NULL, f);
+}
+
+static int listen_all(struct standalone *s, struct failure *f)
+{
+    mode_t mode;
+
+    if (collector_socket_mode(s->o.socket_mode, &mode, f))
+        return FAILURE;
+    http_unix_mode(s->http, mode);
+    return listen_http(s, f) || listen_grpc(s, f);
 }
 
 static bool is_ready(void *ctx, struct buf *why)
@@ -324,6 +363,7 @@ static int start(struct standalone *s, struct failure *f)
         return FAILURE;
     s->producer = log_local_producer_new(&s->loop, s->log);
     s->http = http_server_new(&s->loop, &limits);
+    s->n_servers++;
     s->collector = collector_new(&s->loop, s->http, s->producer, &s->collector_options);
     s->query = query_new(&s->loop, s->http, store_lmdb_new(&s->loop, s->env), &s->query_options);
     if (listen_all(s, f) != 0 || listen_admin(s, f) != 0)

@@ -6,6 +6,7 @@
 
 #include "base/xalloc.h"
 #include "collector/collector_int.h"
+#include "collector/protocols/otlp.h"
 #include "collector/protocols/protocols.h"
 #include "collector/upload.h"
 
@@ -69,6 +70,11 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     datadog_routes(http, c);
     otlp_routes(http, c);
     return c;
+}
+
+void collector_grpc_methods(struct collector *c, struct grpc_server *grpc)
+{
+    otlp_grpc_method(grpc, c);
 }
 
 bool collector_ready(const struct collector *c, struct buf *why)

@@ -45,10 +45,13 @@ struct collector_options {
 extern const struct option_row collector_option_rows[];
 
 struct collector;
+struct grpc_server;
 
 struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struct log_producer *log,
                                 const struct collector_options *o);
 void collector_metrics_register(void); /* collector_new does it; --metrics needs it before */
+/* Adds the methods of those who speak gRPC (OTLP). grpc closes before the collector does. */
+void collector_grpc_methods(struct collector *c, struct grpc_server *grpc);
 bool collector_ready(const struct collector *c, struct buf *why);
 /* After the HTTP server has closed, when nobody waits for an answer any more: ends the uploads in
  * work, gives up what the log has not acknowledged, then closed, once; frees. */

@@ -9,15 +9,22 @@
 #include "log/log_kafka.h"
 #include "log/log_local.h"
 #include "net/daemon.h"
+#include "net/grpc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PROGRAM "hearth-collector"
+#define PROGRAM        "hearth-collector"
+#define DEFAULT_LISTEN "127.0.0.1:4040,127.0.0.1:8126,127.0.0.1:4318"
+#define DEFAULT_GRPC   "127.0.0.1:4317"
 
 #define MAIN_OPTIONS(X)                                                                            \
-    X(LIST, listen, "127.0.0.1:4040,127.0.0.1:8126,127.0.0.1:4318", 0, 0, NULL,                    \
-      "addresses for agents: ADDRESS:PORT or unix:/PATH; every route is served on each")           \
+    X(LIST, listen, NULL, 0, 0, NULL,                                                              \
+      "addresses for agents: ADDRESS:PORT or unix:/PATH; every route is served on each; "          \
+      "unset: " DEFAULT_LISTEN)                                                                    \
+    X(STRING, grpc_listen, NULL, 0, 0, NULL,                                                       \
+      "address for agents that speak gRPC (OTLP), or off; unset: " DEFAULT_GRPC                    \
+      ", but off where listen is given")                                                           \
     X(STRING, socket, "auto", 0, 0, NULL,                                                          \
       "unix socket for agents: a path, off, or auto: /var/run/datadog/apm.socket if nobody "       \
       "answers there")                                                                             \
@@ -31,7 +38,7 @@
       "open connections of agents; above, new ones wait")                                          \
     X(DURATION, header_timeout, "10s", 10, 3600000, NULL, "longest wait for a request's header")   \
     X(DURATION, body_timeout, "30s", 10, 3600000, NULL, "longest wait for a request's body")       \
-    X(DURATION, idle_timeout, "120s", 10, 3600000, NULL,                                            \
+    X(DURATION, idle_timeout, "120s", 10, 3600000, NULL,                                           \
       "close a connection that is silent this long")
 
 #define MAIN_ROW(...) OPTION_ROW(struct main_options, __VA_ARGS__)
@@ -50,6 +57,9 @@ struct program {
     uv_loop_t loop;
     struct daemon *daemon;
     struct http_server *http;
+    struct grpc_server *grpc; /* NULL: off */
+    unsigned n_servers;       /* that have not closed */
+    size_t budget_used;       /* of bodies, by both */
     struct log_local *log_local;
     struct log_producer *log;
     struct collector *collector;
@@ -63,12 +73,13 @@ static void bind_options(struct program *p, struct options *o)
     options_bind(o, log_local_option_rows, &p->local, "Local log");
 }
 
-static struct http_limits limits_of(const struct program *p)
+static struct http_limits limits_of(struct program *p)
 {
     struct http_limits l = http_limits_default;
 
     l.body_bytes_max = (size_t)p->collector_options.body_max;
     l.budget_bytes_max = (size_t)p->collector_options.body_budget;
+    l.budget_used = &p->budget_used;
     l.connections_max = (uint32_t)p->o.connections_max;
     l.header_timeout_ms = (uint32_t)p->o.header_timeout;
     l.body_timeout_ms = (uint32_t)p->o.body_timeout;
@@ -86,16 +97,51 @@ static int open_log(struct program *p, struct failure *f)
     return 0;
 }
 
-static int listen_all(struct program *p, struct failure *f)
+static bool listen_is_given(const struct program *p)
 {
-    char *list = xstrdup(p->o.listen ? p->o.listen : ""), *rest = list, *address;
-    int r = collector_socket_mode(p->http, p->o.socket_mode, f);
+    return p->o.listen && p->o.listen[0];
+}
+
+/* Addresses first: a busy one is the likeliest mistake, and nothing is accepted before the loop
+ * runs. */
+static int listen_grpc(struct program *p, const struct http_limits *limits, mode_t mode,
+                       struct failure *f)
+{
+    const char *address = p->o.grpc_listen     ? p->o.grpc_listen
+                          : listen_is_given(p) ? "off"
+                                               : DEFAULT_GRPC;
+
+    if (!*address || strcmp(address, "off") == 0)
+        return 0;
+    p->grpc = grpc_server_new(&p->loop, limits);
+    p->n_servers++;
+    grpc_unix_mode(p->grpc, mode);
+    return grpc_listen(p->grpc, address, "grpc_listen", NULL, f);
+}
+
+static int listen_http(struct program *p, struct failure *f)
+{
+    char *list = xstrdup(listen_is_given(p) ? p->o.listen : DEFAULT_LISTEN), *rest = list, *address;
+    int r = 0;
 
     while (!r && (address = strsep(&rest, ",")))
         if (*address)
             r = http_listen(p->http, address, "listen", NULL, f);
     free(list);
     return r ? r : collector_listen_socket(p->http, p->o.socket, f);
+}
+
+static int listen_all(struct program *p, struct failure *f)
+{
+    const struct http_limits limits = limits_of(p);
+    mode_t mode;
+
+    if (collector_socket_mode(p->o.socket_mode, &mode, f))
+        return FAILURE;
+    p->http = http_server_new(&p->loop, &limits);
+    p->n_servers++;
+    http_unix_mode(p->http, mode);
+    return listen_http(p, f) || listen_grpc(p, &limits, mode, f);
 }
 
 static bool is_ready(void *ctx, struct buf *why)
@@ -121,32 +167,34 @@ static void on_collector_closed(void *ctx)
     log_producer_close(p->log, on_log_closed, p);
 }
 
-static void on_http_closed(void *ctx)
+static void on_server_closed(void *ctx)
 {
     struct program *p = ctx;
 
-    collector_close(p->collector, on_collector_closed, p);
+    if (--p->n_servers == 0)
+        collector_close(p->collector, on_collector_closed, p);
 }
 
 static void on_stop(void *ctx)
 {
     struct program *p = ctx;
 
-    http_server_close(p->http, (uint32_t)(p->daemon_options.drain_timeout * 8 / 10), on_http_closed,
-                      p);
+    uint32_t grace_ms = (uint32_t)(p->daemon_options.drain_timeout * 8 / 10);
+
+    http_server_close(p->http, grace_ms, on_server_closed, p);
+    if (p->grpc)
+        grpc_server_close(p->grpc, grace_ms, on_server_closed, p);
 }
 
 static int start(struct program *p, struct failure *f)
 {
-    const struct http_limits limits = limits_of(p);
-
-    /* Addresses first: a busy one is the likeliest mistake, and nothing is accepted before the loop
-     * runs. */
-    p->http = http_server_new(&p->loop, &limits);
     if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
         return FAILURE;
     p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
-    LOG(LOG_INFO, "started", F_STR("listen", p->o.listen), F_STR("admin", p->o.admin),
+    if (p->grpc)
+        collector_grpc_methods(p->collector, p->grpc);
+    LOG(LOG_INFO, "started", F_STR("listen", listen_is_given(p) ? p->o.listen : DEFAULT_LISTEN),
+        F_STR("admin", p->o.admin),
         F_STR("log", p->o.log_dir ? p->o.log_dir : p->kafka.kafka_brokers));
     return 0;
 }

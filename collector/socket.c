@@ -42,7 +42,7 @@ static int listen_auto(struct http_server *http)
     return 0;
 }
 
-int collector_socket_mode(struct http_server *http, const char *option, struct failure *f)
+int collector_socket_mode(const char *option, mode_t *ret, struct failure *f)
 {
     char *end;
     unsigned long mode = strtoul(option, &end, 8);
@@ -50,7 +50,7 @@ int collector_socket_mode(struct http_server *http, const char *option, struct f
     if (*option < '0' || *option > '7' || *end || mode > 0777)
         return fail(f, 400, "bad_mode", "setting: socket_mode",
                     "\"%.40s\" is no mode of a file in octal, such as 0660", option);
-    http_unix_mode(http, (mode_t)mode);
+    *ret = (mode_t)mode;
     return 0;
 }
 

@@ -10,8 +10,8 @@
 
 #define COLLECTOR_SOCKET_AUTO "/var/run/datadog/apm.socket"
 
-/* Permissions of all unix sockets that are listened on after this: "0666". 0 or FAILURE. */
-int collector_socket_mode(struct http_server *http, const char *option, struct failure *f);
+/* Permissions of unix sockets: "0666". 0 or FAILURE. */
+int collector_socket_mode(const char *option, mode_t *ret, struct failure *f);
 /* 0, also when "auto" finds no place (logged); or FAILURE. */
 int collector_listen_socket(struct http_server *http, const char *option, struct failure *f);
 

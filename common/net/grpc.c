@@ -90,6 +90,8 @@ struct grpc_server *grpc_server_new(uv_loop_t *loop, const struct http_limits *l
 
     s->loop = loop;
     s->core.limits = *limits;
+    if (!limits->budget_used)
+        s->core.limits.budget_used = &s->core.budget_used;
     s->core.call_gone = on_call_gone;
     s->core.ctx = s;
     listeners_init(&s->listeners, loop, limits->connections_max, s);

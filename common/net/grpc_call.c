@@ -16,11 +16,11 @@ static int charge(struct grpc_call *c, size_t more)
 {
     struct grpc_core *core = c->core;
 
-    if (more > core->limits.budget_bytes_max - core->budget_used)
+    if (more > core->limits.budget_bytes_max - *core->limits.budget_used)
         return fail(&c->failure, 503, "overload", "send it again later; setting: body_budget",
                     "%zu bytes more would exceed the %zu bytes for all messages (%zu in use)", more,
-                    core->limits.budget_bytes_max, core->budget_used);
-    core->budget_used += more;
+                    core->limits.budget_bytes_max, *core->limits.budget_used);
+    *core->limits.budget_used += more;
     c->charged += more;
     return 0;
 }
@@ -31,7 +31,7 @@ static void release(struct grpc_call *c)
     buf_deinit(&c->message);
     buf_deinit(&c->metadata);
     c->n_pairs = 0;
-    c->core->budget_used -= c->charged;
+    *c->core->limits.budget_used -= c->charged;
     c->charged = 0;
 }
 

@@ -36,7 +36,8 @@ struct grpc_core {
     struct http_limits limits;
     struct grpc_route *routes;
     size_t n_routes, cap_routes;
-    size_t budget_used, n_calls;
+    size_t n_calls;
+    size_t budget_used;           /* where limits have none to share */
     void (*call_gone)(void *ctx); /* may be NULL */
     void *ctx;
 };

@@ -49,6 +49,8 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *l
 
     s->loop = loop;
     s->limits = *limits;
+    if (!limits->budget_used)
+        s->limits.budget_used = &s->budget_used;
     listeners_init(&s->listeners, loop, limits->connections_max, s);
     s->listeners.on_connection = http_conn_accept;
     s->listeners.on_closed = on_listener_closed;

@@ -23,6 +23,7 @@ struct http_limits {
     size_t header_bytes_max;        /* 16 KiB */
     size_t body_bytes_max;          /* of one body, as sent */
     size_t budget_bytes_max;        /* of all bodies in memory; above: 503 with Retry-After */
+    size_t *budget_used;            /* shared with other servers of the loop; NULL: its own */
     uint32_t connections_max;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
 };

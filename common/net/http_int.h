@@ -41,7 +41,7 @@ struct http_server {
     struct listeners listeners;
     struct list conns;
     uint32_t n_requests;
-    size_t budget_used;
+    size_t budget_used; /* where limits have none to share */
     uint8_t *read_buf; /* made with the first connection */
     uv_timer_t grace;
     bool closing, closed_told;

@@ -22,7 +22,7 @@ struct http_request *http_request_new(struct http_conn *conn)
 void http_release_body(struct http_request *r)
 {
     buf_deinit(&r->body);
-    r->server->budget_used -= r->charged;
+    *r->server->limits.budget_used -= r->charged;
     r->charged = 0;
 }
 
@@ -45,7 +45,7 @@ static int fail_budget(struct http_request *r, size_t want)
 
     return fail(&r->failure, 503, "overload", "send it again later; setting: body_budget",
                 "%zu bytes more would exceed the %zu bytes for all bodies (%zu in use)", want,
-                s->limits.budget_bytes_max, s->budget_used);
+                s->limits.budget_bytes_max, *s->limits.budget_used);
 }
 
 /*
@@ -67,11 +67,11 @@ int http_request_charge(struct http_request *r, size_t more)
 
         want = want > step ? want : step < max ? step : max;
     }
-    if (want - r->charged > s->limits.budget_bytes_max - s->budget_used)
+    if (want - r->charged > s->limits.budget_bytes_max - *s->limits.budget_used)
         return fail_budget(r, want - r->charged);
     if (buf_try_reserve(&r->body, want - r->body.len))
         return fail_budget(r, want - r->charged);
-    s->budget_used += want - r->charged;
+    *s->limits.budget_used += want - r->charged;
     r->charged = want;
     return 0;
 }

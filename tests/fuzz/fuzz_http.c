@@ -90,6 +90,7 @@ static uint64_t parse_all(struct bytes in, size_t step)
     server.limits.header_bytes_max = 2048;
     server.limits.body_bytes_max = BODY_MAX;
     server.limits.budget_bytes_max = BUDGET;
+    server.limits.budget_used = &server.budget_used;
     for (int i = 0; i < 2; i++) {
         struct http_request *r = http_request_new(&conn);
         bool whole = take_request(r, &in, step);
