@@ -103,7 +103,8 @@ static uint8_t slot_of_field(void *ctx, const struct jfr_field *field)
 void jfr_pools_want_text(struct jfr_pools *p, uint32_t class)
 {
     for (unsigned depth = 0; depth < TEXT_DEPTH_MAX && class != JFR_NONE; depth++) {
-        struct jfr_pool *pool = &p->pool[jfr_pools_want(p, class, p->strings_max)];
+        uint32_t wanted = jfr_pools_want(p, class, p->strings_max); /* may move the pools */
+        struct jfr_pool *pool = &p->pool[wanted];
         const struct jfr_field *f = text_field(p->m, class);
 
         if (pool->has_text || !f ||
