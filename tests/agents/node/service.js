@@ -7,27 +7,35 @@
 // V8 shows what it inlined under the caller's name.
 require('v8').setFlagsFromString('--max-inlined-bytecode-size=0');
 
-function hotA(n) {
+// By time, not by turns: V8 may keep one of two functions that are alike in a slower tier.
+function hotA(ms) {
+    const end = performance.now() + ms;
     let x = 1;
-    for (let i = 0; i < n; i++) {
-        x = (Math.imul(x, 31) + i) ^ (x >>> 7);
+    while (performance.now() < end) {
+        for (let i = 0; i < 2000; i++) {
+            x = (Math.imul(x, 31) + i) | 0;
+        }
     }
     return x;
 }
 
-function hotB(n) {
+function hotB(ms) {
+    const end = performance.now() + ms;
     let x = 1;
-    for (let i = 0; i < n; i++) {
-        x = (Math.imul(x, 37) + i) ^ (x >>> 7);
+    while (performance.now() < end) {
+        for (let i = 0; i < 2000; i++) {
+            x = (Math.imul(x, 37) + i) | 0;
+        }
     }
     return x;
 }
 
-// Short turns: a turn near the sampler's period would beat with it.
+// Short turns of changing length: a regular turn would beat with the sampler's period.
 function work() {
     for (let turn = 0; turn < 20; turn++) {
-        hotA(350_000);
-        hotB(150_000);
+        const ms = 0.05 + Math.random() / 10;
+        hotA(7 * ms);
+        hotB(3 * ms);
     }
 }
 
