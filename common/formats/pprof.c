@@ -62,7 +62,7 @@
 
 enum { SCRATCH_BYTES_MAX = 16 << 20 }; /* kept for the next profile */
 enum { COMMENT = 13 };                 /* the one field of Profile that is skipped whatever it is */
-enum { STRETCH_BYTES_MIN = 1024 };     /* between two stretches of samples */
+enum { STRETCH_BYTES_MIN = 32 };       /* between two stretches of samples */
 
 struct pprof_reader *pprof_reader_new(void)
 {
@@ -167,78 +167,84 @@ static int scan_string(struct pprof_reader *r, struct bytes text)
     return 0;
 }
 
+/* The numbers of a message into the entry that was made for it. */
+#define NUMBERS(message, entry)                                                                    \
+    pb_numbers((message), (uint64_t *)(entry), sizeof *(entry) / sizeof(uint64_t))
+
 static int scan_mapping(struct pprof_reader *r, struct bytes message)
 {
-    uint64_t m[11]; /* id, memory_start, memory_limit, file_offset, filename, build_id, … */
+    uint32_t i = r->n_mappings;
 
-    if (!PB_NUMBERS(message, m))
-        return pprof_malformed(r, "a mapping");
     if (!ROOM(r->mapping, r->mapping_cap, r->n_mappings, r->limits->functions_max))
         return 0;
-    XGROW(r->mapping_ids.id, r->mapping_ids.id_cap, r->n_mappings);
-    r->mapping_ids.id[r->n_mappings - 1] = m[1];
-    r->mapping[r->n_mappings - 1] = (struct wire_mapping){m[2], m[3], m[4], m[5], m[6]};
-    return 0;
+    return NUMBERS(message, &r->mapping[i]) ? 0 : pprof_malformed(r, "a mapping");
 }
 
 static int scan_function(struct pprof_reader *r, struct bytes message)
 {
-    uint64_t f[6]; /* id, name, system_name, filename, start_line */
+    uint32_t i = r->n_functions;
 
-    if (!PB_NUMBERS(message, f))
-        return pprof_malformed(r, "a function");
     if (!ROOM(r->function, r->function_cap, r->n_functions, r->limits->functions_max))
         return 0;
-    if (r->n_functions > r->function_ids.id_cap)
-        XGROW(r->function_ids.id, r->function_ids.id_cap, r->n_functions);
-    r->function_ids.id[r->n_functions - 1] = f[1];
-    r->function[r->n_functions - 1] = (struct wire_function){f[2], f[3], f[4], f[5]};
-    return 0;
+    return NUMBERS(message, &r->function[i]) ? 0 : pprof_malformed(r, "a function");
 }
 
-static int scan_line(struct pprof_reader *r, struct bytes message)
+static inline int scan_line(struct pprof_reader *r, struct bytes message)
 {
-    uint64_t l[4]; /* function_id, line, column */
+    uint32_t i = r->n_lines;
 
-    if (!PB_NUMBERS(message, l))
-        return pprof_malformed(r, "a line");
-    if (ROOM(r->line, r->line_cap, r->n_lines, r->limits->lines_max))
-        r->line[r->n_lines - 1] = (struct wire_line){l[1], l[2]};
+    if (!ROOM(r->line, r->line_cap, r->n_lines, r->limits->lines_max))
+        return 0;
+    return NUMBERS(message, &r->line[i]) ? 0 : pprof_malformed(r, "a line");
+}
+
+/* A field of a location that is not spelled in the shortest way, or unknown. */
+static int scan_location_field(struct pprof_reader *r, struct cursor *c, struct wire_location *l)
+{
+    struct pb_field f;
+
+    if (pb_next(c, &f) != PB_FIELD)
+        return pprof_malformed(r, "a location");
+    if (f.number > 5)
+        return 0;
+    if (f.type != (f.number == 4 ? PB_LEN : PB_VARINT))
+        return pprof_malformed(r, "a location");
+    if (f.number == 4)
+        return scan_line(r, f.data);
+    if (f.number < 4)
+        ((uint64_t *)l)[f.number] = f.value;
     return 0;
 }
 
 static int scan_location(struct pprof_reader *r, struct bytes message)
 {
-    struct wire_location location = {.line = r->n_lines};
+    enum { LINE = 4 << 3 | PB_LEN };
     struct cursor c = cursor_of(message);
-    enum pb_step step;
-    struct pb_field f;
-    uint64_t id = 0;
+    struct wire_location *l;
+    int e = 0;
 
-    while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        if (f.number > 5)
-            continue;
-        if (f.type != (f.number == 4 ? PB_LEN : PB_VARINT))
-            return pprof_malformed(r, "a location");
-        if (f.number == 1)
-            id = f.value;
-        else if (f.number == 2)
-            location.mapping_id = f.value;
-        else if (f.number == 3)
-            location.address = f.value;
-        else if (f.number == 4 && scan_line(r, f.data))
-            return FAILURE;
-    }
-    if (step != PB_END)
-        return pprof_malformed(r, "a location");
-    location.n_lines = r->n_lines - location.line;
     if (!ROOM(r->location, r->location_cap, r->n_locations, r->limits->locations_max))
         return 0;
-    if (r->n_locations > r->location_ids.id_cap)
-        XGROW(r->location_ids.id, r->location_ids.id_cap, r->n_locations);
-    r->location_ids.id[r->n_locations - 1] = id;
-    r->location[r->n_locations - 1] = location;
-    return 0;
+    l = &r->location[r->n_locations - 1];
+    *l = (struct wire_location){.line = r->n_lines};
+    while (c.at < c.end && e == 0) {
+        if (pb_at_number(&c, 4)) {
+            unsigned number = *c.at++ >> 3;
+
+            if (!pb_varint(&c, &((uint64_t *)l)[number]))
+                return pprof_malformed(r, "a location");
+        } else if (cursor_left(&c) >= 2 && c.at[0] == LINE && c.at[1] < 0x80 &&
+                   c.at[1] <= cursor_left(&c) - 2) {
+            struct bytes line = bytes_of(c.at + 2, c.at[1]);
+
+            c.at += 2 + line.len;
+            e = scan_line(r, line);
+        } else {
+            e = scan_location_field(r, &c, l);
+        }
+    }
+    l->n_lines = r->n_lines - l->line;
+    return e;
 }
 
 /* Samples near each other are one stretch, so that their number is bounded by the bytes. */

@@ -13,22 +13,25 @@
 #define CODE_RUN (UINT32_C(1) << 31)
 enum { KIND_UNKNOWN = 0xff };
 
-/* What the scan found: the numbers of the tables' entries, and where strings and samples stand. */
+/*
+ * What the scan found: the numbers of the tables' entries, and where strings and samples stand. The
+ * fields stand at the places of their numbers in profile.proto, so that they are read in place.
+ */
 struct wire_mapping {
-    uint64_t start, limit, offset, file, build_id;
+    uint64_t none, id, start, limit, offset, file, build_id, flags[4];
 };
 
 struct wire_function {
-    uint64_t name, system_name, file, start_line;
-};
-
-struct wire_location {
-    uint64_t mapping_id, address;
-    uint32_t line, n_lines; /* first of pprof_reader.line, number */
+    uint64_t none, id, name, system_name, file, start_line;
 };
 
 struct wire_line {
-    uint64_t function_id, number;
+    uint64_t none, function_id, number, column;
+};
+
+struct wire_location {
+    uint64_t none, id, mapping_id, address;
+    uint32_t line, n_lines; /* first of pprof_reader.line, number */
 };
 
 /* Ids of the wire → indexes: an array while ids are about as many as entries, else a table. */

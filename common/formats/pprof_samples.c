@@ -50,19 +50,21 @@ static inline uint64_t ends_of(const uint8_t *p)
     return ends;
 }
 
-/* A number of size bytes, its padding removed; at has eight readable bytes. */
-static inline uint64_t take(const uint8_t *at, size_t size)
-{
-    uint64_t v = load64(at) & (UINT64_MAX >> (64 - 8 * size));
-
-    return (v & 0x7f) | (v >> 1 & 0x3f80) | (v >> 2 & 0x1fc000) | (v >> 3 & 0xfe00000);
-}
-
 static int take_long(struct pprof_reader *r, const uint8_t *at, size_t size, uint64_t *ret)
 {
     struct cursor c = cursor_of(bytes_of(at, size));
 
     return varint_get(&c, ret) ? 0 : pprof_malformed(r, "a sample");
+}
+
+/* A number of one or two bytes, of which two are readable, without asking which. */
+static inline uint64_t take_short(const uint8_t *at, size_t size)
+{
+    uint64_t second = 1 - size; /* no bits or all */
+    uint16_t v;
+
+    memcpy(&v, at, sizeof v);
+    return (v & 0x7f) | (v >> 1 & 0x3f80 & second);
 }
 
 /* Where the frames of one sample go. What is above the limit overwrites what is below and is
@@ -101,8 +103,8 @@ static inline int add_chunk(struct pprof_reader *r, struct sink *to, const uint8
 
     for (; ends; ends &= ends - 1, begin = end) {
         end = (size_t)__builtin_ctzll(ends) + 1;
-        if (end - begin <= 4)
-            id = take(chunk + begin, end - begin);
+        if (end - begin <= 2)
+            id = take_short(chunk + begin, end - begin);
         else if (take_long(r, chunk + begin, end - begin, &id))
             return FAILURE;
         code = id < dense_n ? dense[id] : dense_n ? ID_NONE : pprof_sparse_location(r, id);
@@ -125,7 +127,7 @@ static int add_locations(struct pprof_reader *r, struct bytes packed)
 {
     struct sink to = {r->stack + r->stack_end, r->n_stack, r->limits->depth_max, 0};
     const uint8_t *raw_end = r->raw.data + r->raw.len;
-    uint8_t copy[CHUNK + 8] = {0};
+    uint8_t copy[CHUNK + 8];
     size_t used;
 
     while (packed.len > 0) {
@@ -133,7 +135,7 @@ static int add_locations(struct pprof_reader *r, struct bytes packed)
         const uint8_t *chunk = packed.data;
 
         if (raw_end - chunk < (ptrdiff_t)sizeof copy)
-            chunk = memcpy(copy, chunk, len);
+            chunk = memcpy(memset(copy, 0, sizeof copy), chunk, len);
         if (to.n > to.max) {
             to.lost += to.n;
             to.n = 0;
@@ -335,6 +337,12 @@ static bool fold(struct pprof_reader *r, const struct row *row, const int64_t *v
     return false;
 }
 
+static void move_row(struct pprof_reader *r, uint32_t to, uint32_t from)
+{
+    r->row[to] = r->row[from];
+    memcpy(values_of(r, to), values_of(r, from), r->n_types * sizeof *r->row_values);
+}
+
 /* Looks up the pending stacks, whose rows stand behind the first n_rows; some of them go into rows
  * that are there. */
 static int resolve(struct pprof_reader *r)
@@ -344,15 +352,13 @@ static int resolve(struct pprof_reader *r)
 
     for (uint32_t i = 0; i < r->n_pending; i++) {
         const struct pending *p = &r->pending[i];
-        struct row row = r->row[first + i];
+        struct row *row = &r->row[first + i];
 
-        row.stack = stacks_intern_hashed(stacks, r->stack + p->begin, p->n, p->hash);
-        if (row.fold && fold(r, &row, values_of(r, first + i)))
+        row->stack = stacks_intern_hashed(stacks, r->stack + p->begin, p->n, p->hash);
+        if (row->fold && fold(r, row, values_of(r, first + i)))
             continue;
-        r->row[r->n_rows] = row;
         if (r->n_rows != first + i)
-            memcpy(values_of(r, r->n_rows), values_of(r, first + i),
-                   r->n_types * sizeof *r->row_values);
+            move_row(r, r->n_rows, first + i);
         r->n_rows++;
     }
     r->n_pending = 0;
@@ -379,17 +385,17 @@ static void make_room(struct pprof_reader *r)
 
 static void append_pending(struct pprof_reader *r)
 {
-    const uint32_t *frames = r->stack + r->stack_end;
-    struct pending p = {.begin = (uint32_t)r->stack_end, .n = r->n_stack};
+    struct pending *p = &r->pending[r->n_pending];
+    struct row *row = &r->row[r->n_rows + r->n_pending++];
 
-    p.hash = stacks_hash(r->into->stacks, frames, p.n);
-    stacks_prefetch(r->into->stacks, p.hash);
-    r->row[r->n_rows + r->n_pending] =
-        (struct row){.labels = profile_labels(r->into, r->label, r->n_labels),
-                     .span = profile_span(r->into, &r->span),
-                     .fold = r->set_aside};
-    r->pending[r->n_pending++] = p;
-    r->stack_end += p.n;
+    p->begin = (uint32_t)r->stack_end;
+    p->n = r->n_stack;
+    p->hash = stacks_hash(r->into->stacks, r->stack + p->begin, p->n);
+    stacks_prefetch(r->into->stacks, p->hash);
+    row->labels = profile_labels(r->into, r->label, r->n_labels);
+    row->span = profile_span(r->into, &r->span);
+    row->fold = r->set_aside;
+    r->stack_end += p->n;
 }
 
 static int add_sample(struct pprof_reader *r, struct bytes message)

@@ -75,6 +75,14 @@ static inline uint32_t find_id(const struct id_map *m, uint64_t id)
     return find_sparse(m, id);
 }
 
+/* The ids of a table's entries as a column. */
+#define COPY_IDS(map, entries, n)                                                                  \
+    do {                                                                                           \
+        XGROW((map)->id, (map)->id_cap, (n));                                                      \
+        for (uint32_t i_ = 0; i_ < (n); i_++)                                                      \
+            (map)->id[i_] = (entries)[i_].id;                                                      \
+    } while (0)
+
 static void begin_ids(struct id_map *m, uint32_t n)
 {
     uint64_t max = 0;
@@ -137,6 +145,7 @@ static bool same_location(const struct pprof_reader *r, uint32_t a, uint32_t b)
 static int read_mappings(struct pprof_reader *r)
 {
     XGROW(r->module, r->module_cap, r->n_mappings);
+    COPY_IDS(&r->mapping_ids, r->mapping, r->n_mappings);
     for (uint32_t i = 0; i < r->n_mappings; i++) {
         const struct wire_mapping *m = &r->mapping[i];
         struct mapping mapping = {pprof_string(r, m->file), pprof_string(r, m->build_id)};
@@ -154,6 +163,7 @@ static int read_functions(struct pprof_reader *r)
 
     XGROW(r->new_function, r->new_function_cap, n);
     XGROW(r->function_symbol, r->function_symbol_cap, n);
+    COPY_IDS(&r->function_ids, r->function, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct wire_function *f = &r->function[i];
 
@@ -247,6 +257,7 @@ static void make_codes(struct pprof_reader *r)
 
 static int read_locations(struct pprof_reader *r)
 {
+    COPY_IDS(&r->location_ids, r->location, r->n_locations);
     make_frames(r);
     XGROW(r->frame, r->frame_cap, r->n_frame);
     symbols_frames(r->into->symbols, r->new_frame, r->n_frame, r->frame);

@@ -70,26 +70,38 @@ static inline __attribute__((always_inline)) enum pb_step pb_next(struct cursor 
     return ok ? PB_FIELD : PB_MALFORMED;
 }
 
+/* Whether the next field, one there is, is a number of 1 … n - 1 with a tag of one byte. */
+static inline bool pb_at_number(const struct cursor *c, unsigned n)
+{
+    return (*c->at & 0x87) == PB_VARINT && (*c->at >> 3) - 1u < n - 1;
+}
+
 /*
  * Reads the varint fields 1 … n - 1 of a flat message into out[number], 0 where absent; of a field
  * given twice the last counts. Unknown fields are skipped; a known one of another type is
  * malformed.
  */
-static inline bool pb_numbers(struct bytes message, uint64_t *out, unsigned n)
+static inline __attribute__((always_inline)) bool pb_numbers(struct bytes message, uint64_t *out,
+                                                             unsigned n)
 {
     struct cursor c = cursor_of(message);
-    enum pb_step step;
     struct pb_field f;
 
-    memset(out, 0, n * sizeof *out);
-    while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        if (f.number >= n)
-            continue;
-        if (f.type != PB_VARINT)
+    for (unsigned i = 0; i < n; i++)
+        out[i] = 0;
+    while (c.at < c.end) {
+        if (pb_at_number(&c, n)) {
+            unsigned number = *c.at++ >> 3;
+
+            if (!pb_varint(&c, &out[number]))
+                return false;
+        } else if (pb_next(&c, &f) != PB_FIELD || (f.number < n && f.type != PB_VARINT)) {
             return false;
-        out[f.number] = f.value;
+        } else if (f.number < n) {
+            out[f.number] = f.value; /* its tag took more bytes than it needs */
+        }
     }
-    return step == PB_END;
+    return true;
 }
 /* The same into an array, whose size says which fields are known. */
 #define PB_NUMBERS(message, array) pb_numbers((message), (array), sizeof(array) / sizeof *(array))
