@@ -10,24 +10,30 @@ enum {
     ADDRESS_DIGITS = 4 /* of a hidden class, behind 0x */
 };
 
-/* What follows these is different in every process. */
-static const char *const numbered_ends[] = {
-    "GeneratedMethodAccessor",
-    "GeneratedConstructorAccessor",
-    "GeneratedSerializationConstructorAccessor",
-    "$Proxy",
+#define WORD(s)                                                                                    \
+    {                                                                                              \
+        (const uint8_t *)(s), sizeof(s) - 1                                                        \
+    }
+
+/* Digits behind these are different in every process. */
+static const struct bytes numbered_ends[] = {
+    WORD("GeneratedMethodAccessor"),
+    WORD("GeneratedConstructorAccessor"),
+    WORD("GeneratedSerializationConstructorAccessor"),
+    WORD("$Proxy"),
 };
 
-static const char *const generated_ends[] = {
-    "$$EnhancerBySpringCGLIB$$",
-    "$$FastClassBySpringCGLIB$$",
-    "$$EnhancerByCGLIB$$",
-    "$$FastClassByCGLIB$$",
-    "$$KeyFactoryByCGLIB$$",
-    "$ByteBuddy$",
-    "$MockitoMock$",
-    "$HibernateProxy$",
-    "$auxiliary$",
+/* Whatever is behind these is; each begins with '$'. */
+static const struct bytes generated_ends[] = {
+    WORD("$$EnhancerBySpringCGLIB$$"),
+    WORD("$$FastClassBySpringCGLIB$$"),
+    WORD("$$EnhancerByCGLIB$$"),
+    WORD("$$FastClassByCGLIB$$"),
+    WORD("$$KeyFactoryByCGLIB$$"),
+    WORD("$ByteBuddy$"),
+    WORD("$MockitoMock$"),
+    WORD("$HibernateProxy$"),
+    WORD("$auxiliary$"),
 };
 
 static bool is_digit(uint8_t c)
@@ -53,19 +59,20 @@ static struct bytes from(struct bytes s, size_t at)
     return bytes_of(s.data + at, s.len - at);
 }
 
-/* Where word ends in s; 0 if it is not there. */
-static size_t end_of(struct bytes s, const char *word)
+static bool ends_with(struct bytes s, struct bytes end)
 {
-    size_t n = strlen(word);
-    const uint8_t *at = s.len >= n ? memmem(s.data, s.len, word, n) : NULL;
+    return s.len >= end.len && memcmp(s.data + s.len - end.len, end.data, end.len) == 0;
+}
 
-    return at ? (size_t)(at - s.data) + n : 0;
+/* Dots are rare in names that are written with slashes. */
+static bool has_so(struct bytes s)
+{
+    return memchr(s.data, '.', s.len) && memmem(s.data, s.len, ".so", 3);
 }
 
 static bool is_library(struct bytes raw)
 {
-    return bytes_starts(raw, BYTES_LIT("/")) || bytes_starts(raw, BYTES_LIT("./")) ||
-           end_of(raw, ".so") > 0;
+    return raw.len > 0 && (raw.data[0] == '/' || bytes_starts(raw, BYTES_LIT("./")) || has_so(raw));
 }
 
 static struct bytes without_temporary_folder(struct bytes raw)
@@ -82,27 +89,49 @@ static struct bytes without_temporary_folder(struct bytes raw)
     return from(raw, folder);
 }
 
-/* Length of the run of hex digits and dashes between them (a UUID) at the begin of s, if it is one
- * that nobody chose; else 0. */
+static size_t hex_digits(struct bytes s, size_t at)
+{
+    size_t n = at;
+
+    while (n < s.len && is_hex(s.data[n]))
+        n++;
+    return n - at;
+}
+
+/* Length of the UUID that s begins with, or 0. */
+static size_t uuid(struct bytes s)
+{
+    static const uint8_t groups[] = {8, 4, 4, 4, 12};
+    size_t at = 0;
+
+    for (size_t i = 0; i < sizeof groups; i++) {
+        if (i > 0 && (at >= s.len || s.data[at++] != '-'))
+            return 0;
+        if (hex_digits(s, at) != groups[i])
+            return 0;
+        at += groups[i];
+    }
+    return at;
+}
+
+/* Length of what s begins with, if it is digits that nobody chose; else 0. */
 static size_t random_run(struct bytes s)
 {
-    size_t n = 0, digits = 0, decimals = 0;
+    size_t n = hex_digits(s, 0), decimals = 0;
 
-    while (n < s.len && (is_hex(s.data[n]) ||
-                         (s.data[n] == '-' && n > 0 && n + 1 < s.len && is_hex(s.data[n + 1])))) {
-        digits += s.data[n] != '-';
-        decimals += is_digit(s.data[n]);
-        n++;
-    }
-    return digits >= HEX_RUN && decimals > 0 ? n : 0;
+    if (n == 8)
+        return uuid(s);
+    for (size_t i = 0; i < n; i++)
+        decimals += is_digit(s.data[i]);
+    return n >= HEX_RUN && decimals > 0 ? n : 0;
 }
 
 static void library_name(struct bytes raw, struct buf *out)
 {
-    size_t deleted = end_of(raw, " (deleted)");
+    struct bytes deleted = BYTES_LIT(" (deleted)");
 
-    if (deleted == raw.len && deleted)
-        raw.len -= strlen(" (deleted)");
+    if (ends_with(raw, deleted))
+        raw.len -= deleted.len;
     raw = without_temporary_folder(raw);
     for (size_t i = 0; i < raw.len;) {
         bool inside = i > 0 && is_hex(raw.data[i - 1]);
@@ -133,12 +162,34 @@ static size_t before_address(struct bytes s)
     return s.len;
 }
 
-/* "$$Lambda" and what the compiler of lambdas puts behind it: nothing, '$', digits. */
-static size_t lambda_end(struct bytes s)
+/* Length of the name up to the number at its end, if that is one of numbered_ends'; else 0. */
+static size_t before_number(struct bytes s)
 {
-    size_t end = end_of(s, "$$Lambda");
+    struct bytes head = s;
 
-    return end && (end == s.len || s.data[end] == '$' || is_digit(s.data[end])) ? end : 0;
+    while (head.len && is_digit(head.data[head.len - 1]))
+        head.len--;
+    if (head.len == s.len)
+        return 0;
+    for (size_t i = 0; i < sizeof numbered_ends / sizeof *numbered_ends; i++)
+        if (ends_with(head, numbered_ends[i]))
+            return head.len;
+    return 0;
+}
+
+/* Length of the part of s, which begins with '$', that stays when a generator's mark is there: of a
+ * lambda too, behind which stand a '$' or digits, or nothing once its address is cut. Else 0. */
+static size_t mark(struct bytes s, bool cut)
+{
+    struct bytes lambda = BYTES_LIT("$$Lambda");
+
+    if (bytes_starts(s, lambda) &&
+        (s.len == lambda.len ? cut : s.data[lambda.len] == '$' || is_digit(s.data[lambda.len])))
+        return lambda.len;
+    for (size_t i = 0; i < sizeof generated_ends / sizeof *generated_ends; i++)
+        if (s.len > generated_ends[i].len && bytes_starts(s, generated_ends[i]))
+            return generated_ends[i].len;
+    return 0;
 }
 
 /* Length of the part that stays; *cut: something follows it that does not. */
@@ -148,22 +199,15 @@ static size_t kept(struct bytes s, bool *cut)
 
     *cut = n < s.len;
     s.len = n;
-    if (!memchr(s.data, '$', s.len) && end_of(s, "Generated") == 0)
-        return n;
-    if ((end = lambda_end(s))) {
+    for (const uint8_t *at = s.data; (at = memchr(at, '$', n - (size_t)(at - s.data))); at++)
+        if ((end = mark(from(s, (size_t)(at - s.data)), *cut))) {
+            *cut = true;
+            return (size_t)(at - s.data) + end;
+        }
+    if ((end = before_number(s))) {
         *cut = true;
         return end;
     }
-    for (size_t i = 0; i < sizeof generated_ends / sizeof *generated_ends; i++)
-        if ((end = end_of(s, generated_ends[i])) && end < s.len) {
-            *cut = true;
-            return end;
-        }
-    for (size_t i = 0; i < sizeof numbered_ends / sizeof *numbered_ends; i++)
-        if ((end = end_of(s, numbered_ends[i])) && all_digits(from(s, end))) {
-            *cut = true;
-            return end;
-        }
     return n;
 }
 
