@@ -150,16 +150,19 @@ static bool is_json(const struct http_request *req)
     return is_type(http_header(req, "content-type"), "application/json");
 }
 
+/* The server says no type of an empty body; protobuf's empty message has one. */
 static void answer(struct http_upload *h, const struct upload_result *result)
 {
     struct buf body = {0};
 
-    if (is_json(h->req))
+    if (is_json(h->req)) {
         response_json(result, &body);
-    else
-        otlp_response(result, &body);
-    http_respond_buf(h->req, 200, is_json(h->req) ? "application/json" : "application/x-protobuf",
-                     &body, NULL);
+        http_respond_buf(h->req, 200, "application/json", &body, NULL);
+        return;
+    }
+    otlp_response(result, &body);
+    http_respond_buf(h->req, 200, "application/x-protobuf", &body,
+                     body.len ? NULL : "Content-Type: application/x-protobuf\r\n");
 }
 
 /* google.rpc.Status without a code, as OTLP allows: the HTTP status says it. */

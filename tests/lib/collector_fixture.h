@@ -1,6 +1,6 @@
 /*
  * The collector as a whole, between real sockets and a real local log, for tests: what goes in over
- * HTTP can be read as the records that an aggregator would read.
+ * HTTP, or gRPC, can be read as the records that an aggregator would read.
  */
 #ifndef TESTS_LIB_COLLECTOR_FIXTURE_H
 #define TESTS_LIB_COLLECTOR_FIXTURE_H
@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "collector/collector.h"
+#include "collector/protocols/otlp.h"
 #include "lib/http_client.h"
 #include "log/log_local.h"
+#include "net/grpc.h"
 #include "wire/record.h"
 
 #include <ftw.h>
@@ -44,9 +46,10 @@ struct fixture {
     struct log_producer *producer;
     struct log_consumer *consumer;
     struct http_server *http;
+    struct grpc_server *grpc;
     struct collector *collector;
     struct record_decoder *decoder;
-    int port;
+    int port, grpc_port;
 
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -162,11 +165,18 @@ static inline void on_collector_closed(void *ctx)
     log_producer_close(f->producer, on_producer_closed, f);
 }
 
-static inline void on_http_closed(void *ctx)
+static inline void on_grpc_closed(void *ctx)
 {
     struct fixture *f = ctx;
 
     collector_close(f->collector, on_collector_closed, f);
+}
+
+static inline void on_http_closed(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    grpc_server_close(f->grpc, 1000, on_grpc_closed, f);
 }
 
 static inline void on_stop(uv_async_t *async)
@@ -221,6 +231,9 @@ static inline struct fixture *start(const char *const *settings)
     f->http = http_server_new(&f->loop, &limits);
     f->collector = collector_new(&f->loop, f->http, f->producer, &f->collector_options);
     assert_int_equal(http_listen(f->http, "127.0.0.1:0", "listen", &f->port, &failure), 0);
+    f->grpc = grpc_server_new(&f->loop, &limits);
+    otlp_grpc_method(f->grpc, f->collector);
+    assert_int_equal(grpc_listen(f->grpc, "127.0.0.1:0", "grpc", &f->grpc_port, &failure), 0);
     pthread_create(&f->thread, NULL, run_loop, f);
     return f;
 }
@@ -321,10 +334,10 @@ static inline struct http_answer post(struct fixture *f, const char *target, str
 #define TINY                                                                                       \
     BYTES_LIT("\x0a\x04\x08\x01\x10\x02" /* sample_type {1, 2} */                                  \
               "\x12\x03\x12\x01\x07"     /* sample {value: [7]} */                                 \
-              "\x32\x00"                 /* "" */                                                 \
-              "\x32\x03"                                                                          \
+              "\x32\x00"                 /* "" */                                                  \
+              "\x32\x03"                                                                           \
               "cpu"                                                                                \
-              "\x32\x0b"                                                                          \
+              "\x32\x0b"                                                                           \
               "nanoseconds")
 
 #endif
