@@ -41,7 +41,7 @@ class System:
         self.sockets = tempfile.mkdtemp(prefix="hearth-replay-")
         self.socket_path = os.path.join(self.sockets, "apm.socket")
         self.grpc_port = cluster.free_port()
-        options = ["--grpc", f"127.0.0.1:{self.grpc_port}"] if grpc else []
+        options = ["--grpc-listen", f"127.0.0.1:{self.grpc_port}"] if grpc else []
         self.all = cluster.Standalone("--socket", self.socket_path, *options, env=FLUSH)
 
     def close(self):
