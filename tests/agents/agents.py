@@ -18,6 +18,8 @@ CPU = {"process_cpu:cpu:nanoseconds"}
 CPU_SAMPLES = {"process_cpu:samples:count"}
 WALL = {"wall:wall:nanoseconds", "wall:samples:count"}
 ALLOC = {"memory:alloc_space:bytes", "memory:alloc_objects:count"}
+# Pyroscope's own names for what the JVM allocates in thread-local buffers.
+TLAB = {"memory:alloc_in_new_tlab_bytes:bytes", "memory:alloc_in_new_tlab_objects:count"}
 LIVE = {"memory:inuse_space:bytes", "memory:inuse_objects:count"}
 MUTEX = {"mutex:contentions:count", "mutex:delay:nanoseconds"}
 BLOCK = {"block:contentions:count", "block:delay:nanoseconds"}
@@ -92,7 +94,8 @@ DATADOG = [
             lambda at: [f"{at}/service", str(SECONDS), "datadog"], "main.hotA", GO,
             lambda at: {"DD_PROFILING_FLUSH_ON_EXIT": "true"}),
     datadog("dd-java-agent", "1.68.1", "JDK 17", ("java/pom.xml", "<version>1.68.1</version>"), "java",
-            lambda at: java_service(at, "dd-java-agent-1.68.1.jar"), "Service.hotA", CPU,
+            lambda at: java_service(at, "dd-java-agent-1.68.1.jar"), "Service.hotA",
+            CPU | {"wall:wall:nanoseconds"} | ALLOC | LIVE | MUTEX,
             lambda at: {"DD_PROFILING_UPLOAD_PERIOD": "2", "DD_PROFILING_START_DELAY": "0",
                         "DD_PROFILING_START_FORCE_FIRST": "true"}),
 ]
@@ -131,7 +134,7 @@ PYROSCOPE = [
     pyroscope("pyroscope-go", "1.4.3", "Go 1.26", ("go/go.mod", "pyroscope-go v1.4.3"), "go",
               lambda at: [f"{at}/service", str(SECONDS), "pyroscope"], "main.hotA", GO, "/ingest"),
     pyroscope("io.pyroscope:agent, JFR", "2.9.2", "JDK 17", JAVA_PIN, "java",
-              lambda at: java_service(at, JAVA_JAR), "Service.hotA", CPU | ALLOC | MUTEX, "/ingest",
+              lambda at: java_service(at, JAVA_JAR), "Service.hotA", CPU | TLAB | MUTEX, "/ingest",
               lambda at: {"PYROSCOPE_UPLOAD_INTERVAL": "2s", "PYROSCOPE_FORMAT": "jfr",
                           "PYROSCOPE_PROFILER_ALLOC": "512k", "PYROSCOPE_PROFILER_LOCK": "1ms"}),
     pyroscope("io.pyroscope:agent, OTLP", "2.9.2", "JDK 17", JAVA_PIN, "java",
@@ -156,7 +159,8 @@ def otelcol(transport, exporter, route):
         "Service.hotA", frozenset(CPU), route, transports=(transport,))
 
 
-AGENTS = [*DATADOG, *PYROSCOPE, otelcol("tcp", "otlp_http", OTLP)]
+AGENTS = [*DATADOG, *PYROSCOPE, otelcol("tcp", "otlp_http", OTLP),
+          otelcol("grpc", "otlp_grpc", "opentelemetry…ProfilesService/Export")]
 
 
 def pinned(agent):

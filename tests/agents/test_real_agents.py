@@ -54,9 +54,12 @@ class RealAgents(unittest.TestCase):
         cls.dir = tempfile.mkdtemp(prefix="hearth-agents-")
         cls.homes = install({home for run in RUNS for home in run.agent.homes})
         cls.socket = os.path.join(cls.dir, "apm.socket")
-        settings = {"HEARTH_FLUSH_INTERVAL": "200ms", "HEARTH_SOCKET": cls.socket,
+        grpc = f"127.0.0.1:{cluster.free_port()}"
+        settings = {"HEARTH_FLUSH_INTERVAL": "200ms", "HEARTH_SOCKET": cls.socket, "HEARTH_GRPC_LISTEN": grpc,
                     "HEARTH_SERIES_TAGS": ",".join(agents.TAGS)}
         cls.system = cluster.Cluster(env=settings, topic_prefix="agents")
+        cls.addresses = {"tcp": f"http://127.0.0.1:{cls.system.push_port}", "unix": f"unix://{cls.socket}",
+                         "grpc": f"http://{grpc}"}
         cls.pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
         cls.ended = {run.service: cls.pool.submit(cls.serve, run) for run in RUNS if not cls.lacks(run)}
 
@@ -71,9 +74,8 @@ class RealAgents(unittest.TestCase):
     @classmethod
     def environment(cls, run):
         """An environment of its own, so that nothing of ours leaks in."""
-        address = {"tcp": f"http://127.0.0.1:{cls.system.push_port}", "unix": f"unix://{cls.socket}"}
         return {"PATH": "/usr/bin:/bin", "HOME": cls.dir, "TMPDIR": cls.dir, "LANG": "C.UTF-8",
-                **run.agent.env(run.service, address[run.transport], *cls.directories(run))}
+                **run.agent.env(run.service, cls.addresses[run.transport], *cls.directories(run))}
 
     @classmethod
     def lacks(cls, run):
