@@ -46,7 +46,7 @@ static inline size_t recording_find(struct bytes s, const char *needle)
     return p ? (size_t)(p - s.data) : s.len;
 }
 
-/* Only what can be a pprof: plain bytes whose first tag is one of its fields. */
+/* Only what can be a pprof, plain bytes whose first tag is one of its fields, or a JFR recording. */
 static inline void recording_body(struct bytes body, const char *name, recording_cb *cb, void *ctx)
 {
     struct inflater *inf = inflater_new();
@@ -55,7 +55,7 @@ static inline void recording_body(struct bytes body, const char *name, recording
     struct bytes plain;
 
     if (inflate(inf, body, 64 << 20, &out, &plain, &f) == 0 && plain.len > 16 &&
-        memchr("\x0a\x12\x48\x5a\x1a", plain.data[0], 5))
+        memchr("\x0a\x12\x48\x5a\x1a" "F", plain.data[0], 6))
         cb(ctx, name, plain);
     buf_deinit(&out);
     inflater_free(inf);

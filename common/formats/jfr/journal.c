@@ -149,7 +149,7 @@ static const struct jfr_label *set_at(const struct jfr_journal *j, uint32_t set,
     uint32_t begin = set ? j->set_end[set - 1] : 0;
 
     *ret_n = j->set_end[set] - begin;
-    return j->label + begin;
+    return j->label ? j->label + begin : NULL;
 }
 
 uint32_t jfr_journal_labels(struct jfr_journal *j, struct jfr_label *labels, size_t n)
