@@ -156,7 +156,13 @@ static inline int pprof_check_limit(struct pprof_reader *r, const char *what, ui
  * FAILURE. */
 int pprof_read_tables(struct pprof_reader *r);
 /* Symbol id of a string of the wire; "" where there is none. */
-uint32_t pprof_string(struct pprof_reader *r, uint64_t index);
+uint32_t pprof_new_string(struct pprof_reader *r, uint64_t index);
+static inline uint32_t pprof_string(struct pprof_reader *r, uint64_t index)
+{
+    if (index < r->n_strings && r->string_id[index] != ID_NONE)
+        return r->string_id[index];
+    return pprof_new_string(r, index);
+}
 /* The code of a location where ids are not dense. */
 uint32_t pprof_sparse_location(const struct pprof_reader *r, uint64_t id);
 

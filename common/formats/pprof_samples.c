@@ -42,10 +42,11 @@ static inline uint64_t ends_of(const uint8_t *p)
 {
     uint64_t ends = 0;
 
+#pragma GCC unroll 8
     for (unsigned i = 0; i < CHUNK; i += 8) {
         uint64_t last = ~load64(p + i) & UINT64_C(0x8080808080808080);
 
-        ends |= ((last >> 7) * UINT64_C(0x0102040810204080) >> 56) << i;
+        ends |= (last * UINT64_C(0x0002040810204081) >> 56) << i;
     }
     return ends;
 }
@@ -74,7 +75,8 @@ struct sink {
     size_t n, max, lost;
 };
 
-static int add_run(struct pprof_reader *r, struct sink *to, uint32_t code, uint64_t id)
+static __attribute__((noinline)) int add_run(struct pprof_reader *r, struct sink *to, uint32_t code,
+                                             uint64_t id)
 {
     const struct run *run = &r->run[code & ~CODE_RUN];
 
@@ -102,7 +104,7 @@ static inline int add_chunk(struct pprof_reader *r, struct sink *to, const uint8
     size_t begin = 0, end;
 
     for (; ends; ends &= ends - 1, begin = end) {
-        end = (size_t)__builtin_ctzll(ends) + 1;
+        end = (unsigned)__builtin_ctzll(ends) + 1;
         if (end - begin <= 2)
             id = take_short(chunk + begin, end - begin);
         else if (take_long(r, chunk + begin, end - begin, &id))

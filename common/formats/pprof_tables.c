@@ -33,7 +33,7 @@ static uint32_t intern_new(struct pprof_reader *r, struct bytes text)
 
 /* Negative indexes are large here, and out of range. A text that is known needs no repair, and
  * nearly all texts are known. */
-uint32_t pprof_string(struct pprof_reader *r, uint64_t index)
+uint32_t pprof_new_string(struct pprof_reader *r, uint64_t index)
 {
     uint32_t id;
 
@@ -41,10 +41,8 @@ uint32_t pprof_string(struct pprof_reader *r, uint64_t index)
         r->stats.bad_strings += index != 0;
         return 0;
     }
-    if (r->string_id[index] == ID_NONE) {
-        id = symbols_known_string(r->into->symbols, r->string[index]);
-        r->string_id[index] = id ? id : intern_new(r, r->string[index]);
-    }
+    id = symbols_known_string(r->into->symbols, r->string[index]);
+    r->string_id[index] = id ? id : intern_new(r, r->string[index]);
     return r->string_id[index];
 }
 
@@ -101,22 +99,41 @@ static void begin_ids(struct id_map *m, uint32_t n)
 /* Whether two entries of a table say the same. */
 typedef bool same_fn(const struct pprof_reader *r, uint32_t a, uint32_t b);
 
-/* Enters the ids of a table. Of entries that are the same, the first holds. */
+/* Another entry of an id that has one: it must be the same, and the first holds. */
+static int enter_again(struct pprof_reader *r, uint32_t first, uint32_t i, same_fn *same)
+{
+    if (!same(r, first, i))
+        return pprof_malformed(r, "one id for two different entries");
+    r->stats.duplicate_ids++;
+    return 0;
+}
+
+static int enter_sparse(struct pprof_reader *r, struct id_map *m, uint32_t n, same_fn *same)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t first = find_sparse(m, m->id[i]);
+
+        if (first == ID_NONE)
+            table_insert(&m->sparse, hash_pair(hash_secret(), m->id[i], 0), i);
+        else if (enter_again(r, first, i, same))
+            return FAILURE;
+    }
+    return 0;
+}
+
+/* Enters the ids of a table. */
 static int enter_ids(struct pprof_reader *r, struct id_map *m, uint32_t n, same_fn *same)
 {
     begin_ids(m, n);
+    if (!m->dense_n)
+        return enter_sparse(r, m, n, same);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t first = find_id(m, m->id[i]);
+        uint32_t *at = &m->dense[m->id[i]];
 
-        if (first != ID_NONE) {
-            if (!same(r, first, i))
-                return pprof_malformed(r, "one id for two different entries");
-            r->stats.duplicate_ids++;
-        } else if (m->dense_n) {
-            m->dense[m->id[i]] = i;
-        } else {
-            table_insert(&m->sparse, hash_pair(hash_secret(), m->id[i], 0), i);
-        }
+        if (*at == ID_NONE)
+            *at = i;
+        else if (enter_again(r, *at, i, same))
+            return FAILURE;
     }
     return 0;
 }

@@ -15,6 +15,8 @@ enum { STACK_NONE = UINT32_MAX };
 
 struct stack_node {
     uint32_t parent, frame;
+    uint32_t first_child;       /* the first that was made, 0: none yet; the others are in a table */
+    uint32_t stack;             /* that ends here, or STACK_NONE */
 };
 
 struct stacks;
@@ -38,7 +40,7 @@ uint32_t stacks_at(struct stacks *st, uint32_t node);
 
 uint32_t stacks_count(const struct stacks *st);
 uint32_t stacks_n_nodes(const struct stacks *st);
-const struct stack_node *stacks_nodes(const struct stacks *st);     /* [0]: {0, 0} */
+const struct stack_node *stacks_nodes(const struct stacks *st);     /* [0]: the root */
 uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);      /* its leaf node */
 /* Writes the frames of a stack, leaf first; returns their number (at most max are written). */
 size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, size_t max);
