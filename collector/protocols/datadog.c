@@ -10,11 +10,10 @@
  * given back. The answer to what cannot be read is 400 or 413 with the attachment's name, never 404
  * or 403: some clients stop profiling for good when they see one.
  */
-#include "base/logger.h"
 #include "base/xalloc.h"
 #include "collector/collector_int.h"
-#include "collector/protocols/datadog_form.h"
 #include "collector/protocols/datadog_siblings.h"
+#include "collector/protocols/datadog_tags.h"
 #include "collector/protocols/protocols.h"
 #include "collector/retries.h"
 #include "collector/upload.h"

@@ -4,12 +4,11 @@
  * clients. Clients of before about 2022 have no event: their fields stand as parts of the form, and
  * make the same event.
  *
- * Pure; views into the body, the request's headers and the caller's arena.
+ * Pure; views into the body and the caller's arena.
  */
 #ifndef HEARTH_COLLECTOR_DATADOG_FORM_H
 #define HEARTH_COLLECTOR_DATADOG_FORM_H
 
-#include "collector/intake.h"
 #include "collector/protocols/datadog_event.h"
 #include "net/multipart.h"
 
@@ -28,21 +27,6 @@ struct datadog_form {
 /* 0 or FAILURE (400). */
 int datadog_form_read(struct datadog_form *form, struct bytes content_type, struct bytes body,
                       struct arena *arena, struct failure *f);
-
-/* What the request's header says; empty: absent. */
-struct datadog_headers {
-    struct bytes origin, origin_version; /* "dd-trace-go", "v2.12.0" */
-    struct bytes container_id, entity_id, external_env;
-    struct bytes container_tags, additional_tags; /* from an agent that passed it on */
-};
-
-/* Time bounds, tags, service and agent into in. arena: for what is put together. 0 or FAILURE. */
-int datadog_describe(struct intake *in, const struct datadog_event *ev,
-                     const struct datadog_headers *h, struct arena *arena, struct failure *f);
-
-/* What a client repeats unchanged when it sends an upload again (collector/retries.h): who, which
- * window, what attachments. False when the event does not tell two uploads apart. */
-bool datadog_upload_key(const struct datadog_form *form, struct bytes tenant, struct hash128 *ret);
 
 /* What an attachment is, by its name. */
 enum attachment_kind { ATTACHMENT_PPROF, ATTACHMENT_JFR, ATTACHMENT_SKIPPED };

@@ -4,7 +4,7 @@
  * what is wrong. Read a second time, it has the same key.
  */
 #include "base/err.h"
-#include "collector/protocols/datadog_form.h"
+#include "collector/protocols/datadog_tags.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* The reader of event.json, the form around it, and what becomes of both: tags, times, key. */
 #include "base/err.h"
-#include "collector/protocols/datadog_form.h"
+#include "collector/protocols/datadog_tags.h"
 
 #include "base/clock.h"
 
