@@ -97,7 +97,7 @@ static __attribute__((noinline)) int add_run(struct pprof_reader *r, struct sink
 static inline int add_chunk(struct pprof_reader *r, struct sink *to, const uint8_t *chunk,
                             size_t len, size_t *ret_used)
 {
-    uint64_t ends = ends_of(chunk) & (UINT64_MAX >> (CHUNK - len)), id;
+    uint64_t ends = ends_of(chunk) & (UINT64_MAX >> (CHUNK - len)), id = 0;
     const uint64_t dense_n = r->location_ids.dense_n;
     const uint32_t *dense = r->location_ids.dense;
     uint32_t *out = to->stack + to->n, code;
