@@ -153,6 +153,14 @@ class RealAgents(unittest.TestCase):
         self.assertGreater(share, SHARE[0])
         self.assertLess(share, SHARE[1])
 
+    def test_every_upload_was_taken(self):
+        concurrent.futures.wait(self.ended.values())
+        port = self.system.admin[self.system.collector]
+        metrics = cluster.get(port, "/metrics").decode().splitlines()
+        refused = [line for line in metrics if line.startswith("hearth_collector_refused_total")
+                   and float(line.split()[-1]) > 0]
+        self.assertEqual(refused, [])
+
 
 def other(hot):
     return hot[:-1] + {"a": "b", "A": "B"}[hot[-1]]
