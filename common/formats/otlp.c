@@ -34,9 +34,12 @@ enum {
     ATTRIBUTES_MAX = 256, /* of resource, scope and profile together */
     INDEXES_MAX = 1024,   /* attributes of one sample, set aside or not */
     NUMBER_MAX = 24,      /* an int64 as text */
+    TEXT_MAX = 2048,      /* of a tag; of a type's name */
     SERVICE_BYTES_MAX = 512,
     SCRATCH_BYTES_MAX = 16 << 20, /* kept for the next upload */
 };
+
+#define TABLE_ENTRIES_MAX (UINT64_C(1) << 31)
 
 /* Numbers of Sample's fields, by layout. */
 struct sample_fields {
@@ -86,6 +89,7 @@ struct otlp_reader {
     char number[ATTRIBUTES_MAX][NUMBER_MAX]; /* texts of tags that are numbers */
     size_t n_tags, n_resource_tags;
     bool has_cpu_time, has_wall_time; /* the resource has a profile of this */
+    uint64_t table_entries;           /* of all emitted profiles */
     struct message profile;
     struct type type, period;
     const char *clock; /* not NULL: the type's unit is ticks of this clock, of profile.period ns */
@@ -169,7 +173,9 @@ static void add_tag(struct otlp_reader *r, struct bytes key, const struct otlp_a
     } else if (value->kind == OTLP_ANY_BOOL) {
         text = value->number ? BYTES_LIT("true") : BYTES_LIT("false");
     }
-    if (key.len && text.len)
+    if (text.len > TEXT_MAX)
+        text.len = TEXT_MAX; /* whoever takes it cuts it shorter, and between characters */
+    if (key.len && key.len <= TEXT_MAX && text.len)
         r->tags[r->n_tags++] = (struct tag){key, text};
 }
 
@@ -197,13 +203,12 @@ static int on_scope_field(struct otlp_reader *r, const struct pb_field *f)
 /* Attributes of profiles that describe a pprof it was made of say nothing about who sent it. */
 static int add_profile_attribute(struct otlp_reader *r, uint64_t index)
 {
-    struct otlp_any value;
-    struct bytes key;
+    struct otlp_pair pair;
 
-    if (otlp_attribute_raw(&r->dict, index, &key, &value))
+    if (otlp_pair(&r->dict, index, &pair))
         return FAILURE;
-    if (!bytes_starts(key, BYTES_LIT("pprof.")))
-        add_tag(r, key, &value);
+    if (!bytes_starts(pair.key, BYTES_LIT("pprof.")))
+        add_tag(r, pair.key, &pair.value);
     return 0;
 }
 
@@ -294,9 +299,14 @@ static const char *ticks_of(const struct otlp_reader *r)
     return clock;
 }
 
+static struct bytes cut(struct bytes s)
+{
+    return s.len <= TEXT_MAX ? s : bytes_of(s.data, TEXT_MAX);
+}
+
 static struct sample_type type_id(struct otlp_reader *r, struct bytes name, struct bytes unit)
 {
-    return (struct sample_type){otlp_intern(&r->dict, name), otlp_intern(&r->dict, unit)};
+    return (struct sample_type){otlp_intern(&r->dict, cut(name)), otlp_intern(&r->dict, cut(unit))};
 }
 
 static int read_types(struct otlp_reader *r)
@@ -559,6 +569,20 @@ static void set_times(struct otlp_reader *r)
     }
 }
 
+/* Whoever takes a profile clears arrays as large as all symbols and stacks of the upload: thousands
+ * of profiles of one sample each must not do that to the largest tables. */
+static int charge_tables(struct otlp_reader *r)
+{
+    const struct profile *p = r->rd->into;
+
+    r->table_entries += stacks_n_nodes(p->stacks) + stacks_count(p->stacks) +
+                        symbols_n_strings(p->symbols) + symbols_n_frames(p->symbols);
+    if (r->table_entries <= TABLE_ENTRIES_MAX)
+        return 0;
+    return otlp_above_limit(r->rd, "profiles for tables of this size (entries read)",
+                            r->table_entries, TABLE_ENTRIES_MAX, "fixed");
+}
+
 /* Emits what the samples of r->service came to. */
 static int emit(struct otlp_reader *r)
 {
@@ -569,6 +593,8 @@ static int emit(struct otlp_reader *r)
 
     if (r->rd->into->n_rows == 0)
         return 0;
+    if (charge_tables(r))
+        return FAILURE;
     service =
         r->service ? symbols_text(r->rd->into->symbols, r->service) : executable_service(r, text);
     if (service.len)
@@ -873,6 +899,7 @@ static int read_any(struct otlp_reader *r, struct bytes raw, bool known, struct 
 
     r->rd = rd;
     r->n_put_by = 0;
+    r->table_entries = 0;
     r->layout = OTLP_LAYOUT_110;
     e = read_upload(r, raw, known);
     if (otlp_dict_bytes(&r->dict) + r->put_by_cap * sizeof *r->put_by + r->converted.cap >

@@ -26,7 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535, TEXT_NAME_MAX = 64 };
+enum { NONE = UINT32_MAX, STRING_BYTES_MAX = 65535, TEXT_NAME_MAX = 64, BUILD_ID_MAX = 256 };
 /* Frames a byte of input may lead to: a location of many inlined lines costs one byte each time. */
 enum { FRAMES_PER_BYTE = 8 };
 /* Fields of an attribute or link, which many references may lead to: far more than it has. */
@@ -52,6 +52,8 @@ int otlp_refuse(struct otlp_dict *d, const char *fmt, ...)
 {
     va_list args;
 
+    if (d->rd->stats->profiles_refused)
+        return OTLP_E_REFUSED; /* the first reason is the one that is told */
     va_start(args, fmt);
     vsnprintf(d->why, sizeof d->why, fmt, args);
     va_end(args);
@@ -243,7 +245,8 @@ uint32_t otlp_string(struct otlp_dict *d, uint64_t index)
 static void any_number(struct otlp_dict *d, const struct pb_field *f, struct otlp_any *ret)
 {
     if (f->number == 8)
-        *ret = (struct otlp_any){.kind = OTLP_ANY_TEXT, .text = otlp_text(d, f->value)};
+        *ret = (struct otlp_any){
+            .kind = OTLP_ANY_TEXT, .text = otlp_text(d, f->value), .ref = f->value};
     else if (f->number == 2 || f->number == 3)
         *ret = (struct otlp_any){.kind = f->number == 2 ? OTLP_ANY_BOOL : OTLP_ANY_INT,
                                  .number = (int64_t)f->value};
@@ -296,22 +299,21 @@ int otlp_key_value(struct otlp_dict *d, struct bytes message, struct bytes *ret_
     return read_any(d, value, ret_value);
 }
 
-int otlp_attribute_raw(struct otlp_dict *d, uint64_t index, struct bytes *ret_key,
-                       struct otlp_any *ret_value)
+int otlp_pair(struct otlp_dict *d, uint64_t index, struct otlp_pair *ret)
 {
     struct bytes message, value = BYTES_LIT("");
-    uint64_t key = 0;
     struct cursor c;
     enum pb_step step;
     struct pb_field f;
     unsigned n = 0;
 
+    ret->key_ref = 0;
     if (!entry(d, OTLP_ATTRIBUTES, index, &message))
         d->rd->stats->dangling_refs++;
     c = cursor_of(message);
     while ((step = next_small(&c, &f, &n)) == PB_FIELD) {
         if (f.number == 1 && f.type == PB_VARINT)
-            key = f.value;
+            ret->key_ref = f.value;
         else if (f.number == 2 && f.type == PB_LEN)
             value = f.data;
         else if (f.number <= 2)
@@ -319,8 +321,8 @@ int otlp_attribute_raw(struct otlp_dict *d, uint64_t index, struct bytes *ret_ke
     }
     if (step != PB_END)
         return otlp_malformed(d->rd, "an attribute of the dictionary");
-    *ret_key = otlp_text(d, key);
-    return read_any(d, value, ret_value);
+    ret->key = otlp_text(d, ret->key_ref);
+    return read_any(d, value, &ret->value);
 }
 
 /* The id that an attribute gives the samples' span; 0 where it cannot be read. */
@@ -340,38 +342,45 @@ static void read_span(struct otlp_attribute *a, enum label_kind kind, const stru
     *(kind == LABEL_SPAN ? &a->span.id : &a->span.root) = id;
 }
 
-static void read_label(struct otlp_dict *d, struct otlp_attribute *a, struct bytes key,
+/* By reference where there is one: a long text is then read once, however many refer to it. */
+static uint32_t intern_any(struct otlp_dict *d, const struct otlp_any *value)
+{
+    return value->ref ? otlp_string(d, value->ref) : otlp_intern(d, value->text);
+}
+
+static void read_label(struct otlp_dict *d, struct otlp_attribute *a, uint32_t key,
                        const struct otlp_any *value)
 {
-    struct bytes text = value->text;
+    struct label label = {.key = key};
 
     if (value->kind == OTLP_ANY_BOOL)
-        text = value->number ? BYTES_LIT("true") : BYTES_LIT("false");
-    if (key.len == 0 || text.len == 0) /* numbers are set aside, as in pprof */
+        label.str = otlp_intern(d, value->number ? BYTES_LIT("true") : BYTES_LIT("false"));
+    else
+        label.str = intern_any(d, value); /* numbers are set aside, as in pprof */
+    if (label.key == 0 || label.str == 0)
         return;
     a->kind = OTLP_ATTRIBUTE_LABEL;
-    a->label = (struct label){.key = otlp_intern(d, key), .str = otlp_intern(d, text)};
+    a->label = label;
 }
 
 static int read_attribute(struct otlp_dict *d, uint64_t index, struct otlp_attribute *a)
 {
-    struct otlp_any value;
+    struct otlp_pair pair;
     enum label_kind kind;
-    struct bytes key;
 
-    if (otlp_attribute_raw(d, index, &key, &value))
+    if (otlp_pair(d, index, &pair))
         return FAILURE;
     *a = (struct otlp_attribute){.kind = OTLP_ATTRIBUTE_SET_ASIDE};
-    kind = label_kind_of(key);
-    if (kind == LABEL_ENDPOINT)
-        key = BYTES_LIT("endpoint");
-    if (bytes_equal(key, BYTES_LIT("service.name")) && value.text.len) {
+    kind = label_kind_of(pair.key);
+    if (bytes_equal(pair.key, BYTES_LIT("service.name")) && pair.value.text.len) {
         a->kind = OTLP_ATTRIBUTE_SERVICE;
-        a->label.str = otlp_intern(d, value.text);
-    } else if (kind == LABEL_IDENTITY || kind == LABEL_ENDPOINT) {
-        read_label(d, a, key, &value);
+        a->label.str = intern_any(d, &pair.value);
+    } else if (kind == LABEL_IDENTITY) {
+        read_label(d, a, otlp_string(d, pair.key_ref), &pair.value);
+    } else if (kind == LABEL_ENDPOINT) {
+        read_label(d, a, otlp_intern(d, BYTES_LIT("endpoint")), &pair.value);
     } else if (kind != LABEL_SET_ASIDE && d->rd->with_spans) {
-        read_span(a, kind, &value);
+        read_span(a, kind, &pair.value);
     }
     return 0;
 }
@@ -457,14 +466,14 @@ static int note_build_id(struct otlp_dict *d, uint64_t index, void *ctx)
                                        "process.executable.build_id.go",
                                        "process.executable.build_id.gnu"};
     struct build_id *id = ctx;
-    struct otlp_any value;
-    struct bytes key;
+    struct otlp_pair pair;
 
-    if (otlp_attribute_raw(d, index, &key, &value))
+    if (otlp_pair(d, index, &pair))
         return FAILURE;
     for (unsigned i = 0; i < 3; i++)
-        if (value.text.len && i + 1 > id->rank && bytes_equal(key, bytes_str(keys[i])))
-            *id = (struct build_id){value.text, i + 1};
+        if (pair.value.text.len && pair.value.text.len <= BUILD_ID_MAX && i + 1 > id->rank &&
+            bytes_equal(pair.key, bytes_str(keys[i])))
+            *id = (struct build_id){pair.value.text, i + 1};
     return 0;
 }
 
@@ -547,13 +556,12 @@ struct location {
 static int note_frame_type(struct otlp_dict *d, uint64_t index, void *ctx)
 {
     struct location *loc = ctx;
-    struct otlp_any value;
-    struct bytes key;
+    struct otlp_pair pair;
 
-    if (otlp_attribute_raw(d, index, &key, &value))
+    if (otlp_pair(d, index, &pair))
         return FAILURE;
-    if (bytes_equal(key, BYTES_LIT("profile.frame.type")))
-        loc->type = value.text;
+    if (bytes_equal(pair.key, BYTES_LIT("profile.frame.type")))
+        loc->type = pair.value.text;
     return 0;
 }
 

@@ -38,7 +38,15 @@ enum otlp_any_kind { OTLP_ANY_NONE, OTLP_ANY_TEXT, OTLP_ANY_BOOL, OTLP_ANY_INT, 
 struct otlp_any {
     enum otlp_any_kind kind;
     struct bytes text;
+    uint64_t ref; /* of text, when it is a string of the dictionary; else 0 */
     int64_t number;
+};
+
+/* An entry of attribute_table as it stands on the wire. */
+struct otlp_pair {
+    struct bytes key;
+    uint64_t key_ref;
+    struct otlp_any value;
 };
 
 /* An attribute of samples, by what becomes of it. */
@@ -105,10 +113,8 @@ uint32_t otlp_intern(struct otlp_dict *d, struct bytes text);
 int otlp_stack(struct otlp_dict *d, uint64_t index, uint32_t *ret);
 /* 0, OTLP_E_REFUSED or FAILURE. */
 int otlp_attribute(struct otlp_dict *d, uint64_t index, const struct otlp_attribute **ret);
-/* Key and value of an attribute as they stand on the wire. 0 or FAILURE; an index out of range
- * reads as no attribute. */
-int otlp_attribute_raw(struct otlp_dict *d, uint64_t index, struct bytes *ret_key,
-                       struct otlp_any *ret_value);
+/* 0 or FAILURE; an index out of range reads as no attribute. */
+int otlp_pair(struct otlp_dict *d, uint64_t index, struct otlp_pair *ret);
 /* Adds trace and span id of a link. 0 or FAILURE. */
 int otlp_link(struct otlp_dict *d, uint64_t index, struct span *span);
 /* A KeyValue: its key inline, or by reference (since 1.10), or both. 0 or FAILURE. */
