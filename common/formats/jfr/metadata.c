@@ -292,7 +292,7 @@ uint32_t jfr_class_by_name(const struct jfr_metadata *m, struct bytes name)
 struct jfr_field *jfr_fields(const struct jfr_metadata *m, uint32_t class, uint32_t *ret_n)
 {
     *ret_n = m->classes[class].n_fields;
-    return m->fields + m->classes[class].first_field;
+    return *ret_n ? m->fields + m->classes[class].first_field : NULL;
 }
 
 const struct jfr_field *jfr_field_of(const struct jfr_metadata *m, uint32_t class, const char *name)

@@ -231,6 +231,8 @@ void jfr_class_name(struct bytes raw, struct buf *out)
     bool cut;
     size_t begin;
 
+    if (raw.len == 0)
+        return;
     if (is_library(raw)) {
         library_name(raw, out);
         return;
@@ -266,7 +268,8 @@ void jfr_type_name(struct bytes raw, struct buf *out)
 
     while (dimensions < raw.len && raw.data[dimensions] == '[')
         dimensions++;
-    raw = from(raw, dimensions);
+    if (dimensions)
+        raw = from(raw, dimensions);
     if (dimensions && raw.len == 1 && primitive(raw.data[0]))
         buf_append_str(out, primitive(raw.data[0]));
     else if (dimensions && raw.len > 2 && raw.data[0] == 'L' && raw.data[raw.len - 1] == ';')

@@ -143,7 +143,7 @@ struct bytes jfr_text_utf8(const struct jfr_text *t, struct buf *scratch)
             append_char(scratch, t->bytes.data[i]);
     else if (t->encoding == JFR_CHARS)
         append_chars(scratch, jfr_cursor_of(t->bytes, t->compressed));
-    return buf_bytes(scratch);
+    return scratch->len ? buf_bytes(scratch) : BYTES_LIT("");
 }
 
 bool jfr_next_event(struct jfr_cursor *c, const uint8_t *chunk, struct jfr_event *ret)

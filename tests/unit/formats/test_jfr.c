@@ -4,6 +4,8 @@
 #include "lib/jfr_build.h"
 #include "lib/reading.h"
 
+#include <sys/resource.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -557,6 +559,51 @@ static void weights_that_are_no_numbers_count_nothing(void **state)
     assert_int_equal(x->told.stats.zero_samples, 2);
 }
 
+static int count_rows(void *ctx, struct profile *p, const struct profile_about *about,
+                      struct failure *f)
+{
+    struct told *t = ctx;
+
+    (void)about;
+    (void)f;
+    t->n_profiles++;
+    assert_true(p->n_rows > 900000);
+    return 0;
+}
+
+/* As many samples as are allowed, each with a span, a stack and a line of its own. */
+static void the_largest_recording_needs_bounded_memory(void **state)
+{
+    enum { EVENTS = 999997 /* three stacks are there already */, PEAK_KIB_MAX = 384 << 10 };
+    struct fixture *x = *state;
+    struct buf pool = {0};
+    struct rusage before, after;
+    int e;
+
+    begin(x, "102 datadog.ExecutionSample stackTrace:@15 spanId:4 localRootSpanId:4 ");
+    buf_printf(&pool, "15L %d ", EVENTS);
+    for (int i = 1; i <= EVENTS; i++)
+        buf_printf(&pool, "%dL 0B 1 5L %d 0 0L ", 1000 + i, i);
+    recording_pools(&x->rec, 1, buf_cstr(&pool));
+    for (int i = 1; i <= EVENTS; i++) {
+        char values[60];
+
+        snprintf(values, sizeof values, "%dL %dL %dL", 1000 + i, i, i);
+        recording_event(&x->rec, 102, values);
+    }
+    recording_end(&x->rec);
+    buf_deinit(&pool);
+    getrusage(RUSAGE_SELF, &before);
+    x->told.rd.emit = count_rows;
+    e = jfr_read(x->reader, buf_bytes(&x->rec.out), &x->told.rd);
+    getrusage(RUSAGE_SELF, &after);
+    if (e != 0)
+        fail_msg("%s", x->told.f.message);
+    assert_int_equal(x->told.n_profiles, 1);
+    print_message("%zu bytes, peak +%ld KiB\n", x->rec.out.len, after.ru_maxrss - before.ru_maxrss);
+    assert_true(after.ru_maxrss - before.ru_maxrss < PEAK_KIB_MAX);
+}
+
 /* --- parts */
 
 static void generated_names_lose_their_numbers(void **state)
@@ -677,6 +724,7 @@ int main(void)
         TEST(classes_without_bytes_or_end_do_no_harm),
         TEST(limits_are_named),
         TEST(weights_that_are_no_numbers_count_nothing),
+        TEST(the_largest_recording_needs_bounded_memory),
         cmocka_unit_test(generated_names_lose_their_numbers),
         cmocka_unit_test(types_are_written_as_in_java),
         cmocka_unit_test(periods_are_read_with_their_unit),
