@@ -657,16 +657,13 @@ static int push_lines(struct otlp_dict *d, struct bytes message, const struct lo
     return 0;
 }
 
-static int find_location(struct otlp_dict *d, uint64_t index, struct otlp_run *ret)
+static int make_frames(struct otlp_dict *d, uint64_t index, struct otlp_run *ret)
 {
     uint64_t lines_max = d->rd->limits->lines_max;
     struct location loc = {.type = BYTES_LIT("")};
     size_t begin = d->n_frame;
     struct bytes message;
 
-    *ret = d->location[index];
-    if (ret->n != NONE)
-        return 0;
     entry(d, OTLP_LOCATIONS, index, &message);
     if (read_location(d, message, &loc))
         return FAILURE;
@@ -682,14 +679,15 @@ static int find_location(struct otlp_dict *d, uint64_t index, struct otlp_run *r
 /* --- stacks -------------------------------------------------------------------------------------
  */
 
-static int push_location(struct otlp_dict *d, uint64_t index, size_t *n)
+static inline int push_location(struct otlp_dict *d, uint64_t index, size_t *n)
 {
     struct otlp_run run;
 
     if (index >= d->table[OTLP_LOCATIONS].n && index > 0)
         return otlp_refuse(d, "a stack refers to location %llu of %u", (unsigned long long)index,
                            d->table[OTLP_LOCATIONS].n);
-    if (find_location(d, index, &run))
+    run = d->location[index];
+    if (run.n == NONE && make_frames(d, index, &run))
         return FAILURE;
     if (*n + run.n > d->rd->limits->depth_max)
         return otlp_refuse(d, "a stack has more than %u frames (the limit is depth_max)",
@@ -697,7 +695,8 @@ static int push_location(struct otlp_dict *d, uint64_t index, size_t *n)
     if (run.n > d->frames_left)
         return otlp_above_limit(d->rd, "inlined frames", *n + run.n, *n, "their part of the bytes");
     d->frames_left -= run.n;
-    memcpy(d->stack + *n, d->frame + run.begin, run.n * sizeof *d->stack);
+    for (uint32_t i = 0; i < run.n; i++) /* nearly always one */
+        d->stack[*n + i] = d->frame[run.begin + i];
     *n += run.n;
     return 0;
 }
