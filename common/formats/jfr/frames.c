@@ -229,11 +229,16 @@ static uint32_t function_of(struct jfr_frames *f, uint64_t key)
     return f->function[method];
 }
 
+static size_t cache_place(uint64_t method, uint32_t line)
+{
+    return (size_t)((method * 31 + line) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % JFR_FRAME_CACHE;
+}
+
 /* Negative lines are the JVM's word for none. */
 static uint32_t frame_of(struct jfr_frames *f, uint64_t method, uint64_t line_number)
 {
     uint32_t line = (int32_t)line_number > 0 ? (uint32_t)line_number : 0;
-    struct jfr_frame_entry *e = &f->cache[hash_pair(hash_secret(), method, line) % JFR_FRAME_CACHE];
+    struct jfr_frame_entry *e = &f->cache[cache_place(method, line)];
     struct frame frame;
 
     if (e->frame && e->method == method && e->line == line)

@@ -37,7 +37,9 @@ size_t jfr_ids_bytes(const struct jfr_ids *m)
 
 uint32_t jfr_ids_find_sparse(const struct jfr_ids *m, uint64_t id)
 {
-    for (struct probe p = table_probe(&m->sparse, hash_pair(hash_secret(), id, 0));
+    if (!m->secret)
+        return UINT32_MAX;
+    for (struct probe p = table_probe(&m->sparse, hash_pair(m->secret, id, 0));
          table_next(&m->sparse, &p);)
         if (m->id[p.id] == id)
             return p.id;
@@ -57,6 +59,7 @@ void jfr_ids_build(struct jfr_ids *m)
 {
     uint64_t max = 0;
 
+    m->secret = hash_secret();
     for (uint32_t i = 0; i < m->n; i++)
         max = m->id[i] > max ? m->id[i] : max;
     if (max <= 4 * (uint64_t)m->n + 16) {
@@ -65,5 +68,5 @@ void jfr_ids_build(struct jfr_ids *m)
     }
     for (uint32_t i = 0; i < m->n; i++)
         if (jfr_ids_find_sparse(m, m->id[i]) == UINT32_MAX)
-            table_insert(&m->sparse, hash_pair(hash_secret(), m->id[i], 0), i);
+            table_insert(&m->sparse, hash_pair(m->secret, m->id[i], 0), i);
 }

@@ -16,6 +16,7 @@ struct jfr_ids {
     size_t dense_cap;
     uint64_t dense_n; /* 0: use the table */
     struct table sparse;
+    const uint64_t *secret; /* hash_secret(), once built */
 };
 
 void jfr_ids_deinit(struct jfr_ids *m);

@@ -115,6 +115,7 @@ size_t jfr_journal_bytes(const struct jfr_journal *j)
 void jfr_journal_begin(struct jfr_journal *j, struct reading *rd)
 {
     j->rd = rd;
+    j->secret = hash_secret();
     j->n_rows = j->n_labels = 0;
     table_reset(&j->sets);
     table_reset(&j->spans);
@@ -161,7 +162,7 @@ uint32_t jfr_journal_labels(struct jfr_journal *j, struct jfr_label *labels, siz
     if (n == 0)
         return 0;
     sort(labels, n);
-    hash = hash_keyed(hash_secret(), bytes_of(labels, n * sizeof *labels));
+    hash = hash_keyed(j->secret, bytes_of(labels, n * sizeof *labels));
     for (struct probe p = table_probe(&j->sets, hash); table_next(&j->sets, &p);) {
         set = set_at(j, p.id, &n_set);
         if (n_set == n && memcmp(set, labels, n * sizeof *labels) == 0)
@@ -182,8 +183,8 @@ uint32_t jfr_journal_span(struct jfr_journal *j, const struct span *span)
 
     if (!(span->trace_hi | span->trace_lo | span->root | span->id))
         return 0;
-    hash = hash_pair(hash_secret(), hash_pair(hash_secret(), span->trace_hi, span->trace_lo),
-                     hash_pair(hash_secret(), span->root, span->id));
+    hash = hash_pair(j->secret, hash_pair(j->secret, span->trace_hi, span->trace_lo),
+                     hash_pair(j->secret, span->root, span->id));
     for (struct probe p = table_probe(&j->spans, hash); table_next(&j->spans, &p);)
         if (memcmp(&j->span[p.id], span, sizeof *span) == 0)
             return p.id;
@@ -337,22 +338,20 @@ static uint32_t labels_of(struct emission *e, uint32_t set, uint32_t endpoint)
     return e->ret = profile_labels(e->j->rd->into, e->labels, n);
 }
 
-static void emit_row(struct emission *e, const struct jfr_row *row)
+static int emit_row(struct emission *e, const struct jfr_row *row)
 {
     struct profile *p = e->j->rd->into;
     const struct span *span = &e->j->span[row->span];
-    int64_t values[FAMILY_TYPES] = {0}, any = 0;
+    int64_t values[FAMILY_TYPES] = {0};
 
-    for (unsigned t = 0; t < sources[row->source].n_types; t++) {
+    for (unsigned t = 0; t < sources[row->source].n_types; t++)
         values[e->column[sources[row->source].type + t]] = row->value[t];
-        any |= row->value[t];
-    }
-    if (!any) {
-        e->j->rd->stats->zero_samples++;
-        return;
-    }
     profile_add_in_span(p, row->stack, labels_of(e, row->labels, endpoint_of(e->j, span->root)),
                         e->j->rd->with_spans ? profile_span(p, span) : 0, values);
+    if ((uint64_t)p->n_rows * p->n_types <= e->j->rd->limits->values_max)
+        return 0;
+    return jfr_above_limit(e->j->rd, "too many values", (uint64_t)p->n_rows * p->n_types,
+                           e->j->rd->limits->values_max, "values_max");
 }
 
 static int emit_family(struct emission *e)
@@ -367,8 +366,8 @@ static int emit_family(struct emission *e)
     set_header(e);
     e->set = e->endpoint = e->ret = 0;
     for (uint32_t i = 0; i < j->n_rows; i++)
-        if (e->counts[j->row[i].source])
-            emit_row(e, &j->row[i]);
+        if (e->counts[j->row[i].source] && emit_row(e, &j->row[i]))
+            return FAILURE;
     return reading_emit(j->rd, &about);
 }
 

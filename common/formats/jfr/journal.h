@@ -61,8 +61,9 @@ struct jfr_journal {
     size_t row_cap, label_cap, set_cap, span_cap;
     uint32_t n_rows, n_labels, n_sets, n_spans;
     struct table sets, spans;
-    struct jfr_ids roots; /* of endpoints */
-    uint32_t *endpoint;   /* [root] string id */
+    const uint64_t *secret; /* hash_secret() */
+    struct jfr_ids roots;   /* of endpoints */
+    uint32_t *endpoint;     /* [root] string id */
     size_t endpoint_cap;
     uint32_t n_of[JFR_N_SOURCES]; /* rows */
     char event[JFR_EVENT_NAME_MAX];

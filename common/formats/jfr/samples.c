@@ -23,6 +23,7 @@ void jfr_samples_deinit(struct jfr_samples *s)
 void jfr_samples_begin(struct jfr_samples *s, struct reading *rd)
 {
     s->rd = rd;
+    s->secret = hash_secret();
     memset(s->carry, 0, sizeof s->carry);
 }
 
@@ -198,7 +199,7 @@ static uint32_t intern_text(struct jfr_samples *s, const struct jfr_value *v, bo
  * does not mix them. */
 static uint32_t text_symbol(struct jfr_samples *s, const struct jfr_value *v, bool is_type)
 {
-    uint64_t at = hash_pair(hash_secret(), v->number, v->class) % JFR_TEXT_CACHE;
+    uint64_t at = hash_pair(s->secret, v->number, v->class) % JFR_TEXT_CACHE;
     uint32_t class = v->class << 1 | is_type;
 
     if (v->kind != JFR_REF)

@@ -17,6 +17,7 @@ enum jfr_state { JFR_STATE_OTHER, JFR_STATE_RUNNABLE, JFR_STATE_SLEEPING };
 struct jfr_samples {
     /* of the upload */
     struct reading *rd;
+    const uint64_t *secret; /* hash_secret() */
     struct jfr_journal *journal;
     struct jfr_frames *frames;
     const struct jfr_labels *snapshot;

@@ -35,7 +35,7 @@ bool jfr_skip_varints(struct jfr_cursor *c, uint64_t n)
 
     if (n > jfr_left(c))
         return false;
-    while (n >= sizeof word && jfr_left(c) >= sizeof word) {
+    while (n >= sizeof word && jfr_left(c) >= VARINT_BYTES_MAX) {
         memcpy(&word, c->at, sizeof word);
         ends = ~le64toh(word) & UINT64_C(0x8080808080808080);
         if (ends == 0) {
@@ -46,8 +46,6 @@ bool jfr_skip_varints(struct jfr_cursor *c, uint64_t n)
         c->at += sizeof word - (size_t)__builtin_clzll(ends) / 8;
         n -= (uint64_t)__builtin_popcountll(ends);
     }
-    if (c->at > c->end)
-        return false;
     while (n-- > 0)
         if (!jfr_varint(c, &ignored))
             return false;
