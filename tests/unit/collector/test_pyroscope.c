@@ -366,6 +366,24 @@ static void a_push_counts_as_a_whole_or_not_at_all(void **state)
     buf_deinit(&body);
 }
 
+static void a_push_has_so_many_profiles_and_no_more(void **state)
+{
+    static const char *const settings[] = {"profiles_max", "2", NULL};
+    struct fixture *f = start(settings);
+    struct buf body = {0};
+    struct http_answer a;
+
+    (void)state;
+    push_request(&body);
+    a = post_typed(f, PUSH, "application/proto", buf_bytes(&body));
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(buf_cstr(&a.body), "more than 2 profiles (setting: profiles_max)"));
+    http_answer_deinit(&a);
+    assert_int_equal(f->n_seen, 0);
+    stop(f);
+    buf_deinit(&body);
+}
+
 #define COLLECTOR_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -384,6 +402,7 @@ int main(void)
         COLLECTOR_TEST(a_push_may_be_json),
         COLLECTOR_TEST(what_a_push_gets_wrong_is_told_in_connect_s_words),
         COLLECTOR_TEST(a_push_counts_as_a_whole_or_not_at_all),
+        cmocka_unit_test(a_push_has_so_many_profiles_and_no_more),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as the daemon does */
