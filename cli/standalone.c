@@ -359,7 +359,7 @@ static int start(struct standalone *s, struct failure *f)
 {
     struct http_limits limits = limits_of(s);
 
-    if (open_data(s, f) != 0)
+    if (pull_check(&s->collector_options, f) != 0 || open_data(s, f) != 0)
         return FAILURE;
     s->producer = log_local_producer_new(&s->loop, s->log);
     s->http = http_server_new(&s->loop, &limits);

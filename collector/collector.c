@@ -64,11 +64,13 @@ struct collector *collector_new(uv_loop_t *loop, struct http_server *http, struc
     c->quota = quota_new(&quota);
     c->retries = retries_new((uint32_t)o->retries_max);
     c->publisher = publisher_new(loop, log, o->publish_timeout);
+    c->pull = pull_new(loop, c, o, &limits.profile);
     api_routes(http, c);
     ingest_routes(http, c);
     push_routes(http, c);
     datadog_routes(http, c);
     otlp_routes(http, c);
+    stream_routes(http, c);
     return c;
 }
 
@@ -90,7 +92,7 @@ static void try_finish(struct collector *c)
     void (*closed)(void *ctx) = c->closed;
     void *ctx = c->closed_ctx;
 
-    if (!closed || c->n_uploads)
+    if (!closed || c->n_uploads || c->pull)
         return;
     codecs_close(c->codecs);
     publisher_close(c->publisher);
@@ -107,11 +109,22 @@ void collector_upload_gone(struct collector *c)
     try_finish(c);
 }
 
+static void on_pull_closed(void *ctx)
+{
+    struct collector *c = ctx;
+
+    c->pull = NULL;
+    try_finish(c);
+}
+
 void collector_close(struct collector *c, void (*closed)(void *ctx), void *ctx)
 {
     c->closed = closed;
     c->closed_ctx = ctx;
     /* HTTP's grace is over: of those who would hear that a record was acknowledged none is left. */
     publisher_hurry(c->publisher);
-    try_finish(c);
+    if (c->pull)
+        pull_close(c->pull, on_pull_closed, c);
+    else
+        try_finish(c);
 }

@@ -9,6 +9,7 @@
 #define HEARTH_COLLECTOR_COLLECTOR_H
 
 #include "base/options.h"
+#include "collector/pull.h"
 #include "log/log.h"
 #include "net/http.h"
 
@@ -37,7 +38,8 @@
     X(SIZE, tenant_bytes_per_s, "0", 0, INT64_C(1) << 40, NULL, "bytes of a tenant's uploads in a second, as sent; 0: unlimited") \
     X(DURATION, tenant_burst, "60s", 1000, 86400000, NULL, "how much a tenant may send at once, in time at its rate") \
     X(INT, retries_max, "16384", 8, 10000000, NULL, "acknowledged Datadog uploads to remember, so that one sent again counts once") \
-    X(STRING, default_service, "unknown_service", 0, 0, NULL, "service of agents that name none (their own protocols only)")
+    X(STRING, default_service, "unknown_service", 0, 0, NULL, "service of agents that name none (their own protocols only)") \
+    PULL_OPTIONS(X)
 
 struct collector_options {
     COLLECTOR_OPTIONS(OPTION_FIELD)

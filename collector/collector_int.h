@@ -5,6 +5,7 @@
 #include "collector/codec.h"
 #include "collector/collector.h"
 #include "collector/publisher.h"
+#include "collector/pull.h"
 #include "collector/quota.h"
 #include "collector/retries.h"
 #include "collector/series_cap.h"
@@ -17,6 +18,7 @@ struct collector {
     struct series_cap *series_cap;
     struct quota *quota;
     struct retries *retries; /* Datadog's */
+    struct pull *pull;       /* NULL: no targets, or closed */
     size_t n_uploads;
     void (*closed)(void *ctx); /* set: closing */
     void *closed_ctx;

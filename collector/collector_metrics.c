@@ -20,6 +20,10 @@
     "cumulative_unsupported|prev_profile_unsupported|rate_limited|retry_failed|log_unavailable|"   \
     "publish_timeout|other"
 
+/* How a scrape ends; "refused": what it answered was not taken. */
+#define SCRAPES                                                                                    \
+    "ok|resolve|not_allowed|connect|timeout|status|too_large|malformed|cancelled|refused"
+
 static const double seconds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                  0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30,    0};
 static const double ages[] = {0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600, 86400, 0};
@@ -63,6 +67,8 @@ struct metric collector_metrics[M_COLLECTOR_N] = {
                           "requests and parts of uploads that are no profiles", "kind", SKIPS),
     [M_RETRIES] = METRIC_COUNTER("hearth_collector_retries_total",
                                  "uploads that came again and were counted once"),
+    [M_SCRAPES] = METRIC_COUNTER_BY("hearth_collector_scrapes_total",
+                                    "scrapes of pull_targets, by their end", "result", SCRAPES),
 };
 
 static const struct {
@@ -112,4 +118,9 @@ void collector_count_refused(const char *code)
 void collector_count_skipped(const char *kind)
 {
     metric_add(&collector_metrics[M_SKIPPED], place_in(SKIPS, kind), 1);
+}
+
+void collector_count_scrape(const char *code)
+{
+    metric_add(&collector_metrics[M_SCRAPES], place_in(SCRAPES, code), 1);
 }

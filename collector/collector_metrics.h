@@ -23,6 +23,7 @@ enum {
     M_SERIES_OTHER,
     M_SKIPPED,
     M_RETRIES,
+    M_SCRAPES,
     M_COLLECTOR_N,
 };
 extern struct metric collector_metrics[M_COLLECTOR_N];
@@ -55,5 +56,7 @@ void collector_count_refused(const char *code);
 /* Counts a request that was answered and is not a profile (traces, telemetry), or a part of an upload
  * that is none (go.trace, metrics.json), by kind; unknown kinds are "other". */
 void collector_count_skipped(const char *kind);
+/* Counts the end of a scrape: "ok", a code of collector/scrape.h, or any other: "refused". */
+void collector_count_scrape(const char *code);
 
 #endif

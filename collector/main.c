@@ -188,7 +188,8 @@ static void on_stop(void *ctx)
 
 static int start(struct program *p, struct failure *f)
 {
-    if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
+    if (pull_check(&p->collector_options, f) || listen_all(p, f) ||
+        daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
         return FAILURE;
     p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
     if (p->grpc)
