@@ -1,8 +1,9 @@
 /*
  * How it works. One table: path, kind, answer. Clients ask for the features of /info only, so it
- * names what is answered usefully: profiles, and traces because a tracer without any of their paths
- * logs errors for ever. It says no to computed statistics and dropped traces (client_drop_p0s):
- * both would cost the application work for something that is thrown away here.
+ * names what is answered usefully, profiles, and what clients complain about when it is not named:
+ * a tracer without any path for traces logs errors for ever, ddtrace warns of an agent without the
+ * debugger's. It says no to computed statistics and dropped traces (client_drop_p0s): both would
+ * cost the application work for something that is thrown away here.
  *
  * Answers that were seen to content Python's, Node's, Go's and Java's clients: 200 with a JSON
  * object; for traces one with rate_by_service (none changed), for configuration an empty one (no
@@ -19,7 +20,8 @@
 
 static const char info[] =
     "{\"version\":\"" VERSION "\",\"endpoints\":[\"/v0.3/traces\",\"/v0.4/traces\","
-    "\"/v0.5/traces\",\"/profiling/v1/input\",\"/telemetry/proxy/\"],"
+    "\"/v0.5/traces\",\"/profiling/v1/input\",\"/telemetry/proxy/\",\"/debugger/v1/input\","
+    "\"/debugger/v1/diagnostics\",\"/debugger/v2/input\"],"
     "\"client_drop_p0s\":false,\"peer_tags\":[],\"obfuscation_version\":0,\"config\":{}}\n";
 
 #define NOTHING "{}\n"

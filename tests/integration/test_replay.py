@@ -477,7 +477,8 @@ class Siblings(unittest.TestCase):
         self.assertEqual(answer.status, 200)
         info = json.loads(answer.body)
         self.assertIn("/profiling/v1/input", info["endpoints"])
-        self.assertIn("/v0.4/traces", info["endpoints"])
+        for path in ("/v0.4/traces", "/debugger/v2/input"):     # without one, a client warns or worse
+            self.assertIn(path, info["endpoints"])
         self.assertIs(info["client_drop_p0s"], False)
         self.assertIsInstance(info["version"], str)
         self.assertRegex(answer.headers["datadog-agent-state"], "^[0-9a-f]{32,64}$")
