@@ -283,6 +283,20 @@ static void a_wall_clock_sample_stands_for_many(void **state)
                    "Main.main:3 100000\n");
 }
 
+static void a_wall_clock_sample_that_runs_is_cpu_where_nothing_else_is(void **state)
+{
+    struct fixture *x = *state;
+
+    begin(x, "102 profiler.WallClockSample stackTrace:@15 state:@17 samples:3 ");
+    recording_event(&x->rec, 101, "0L 0L 'event' 'wall'");
+    recording_event(&x->rec, 102, "1L 1L 2");
+    recording_event(&x->rec, 102, "1L 2L 3");
+    recording_end(&x->rec);
+    assert_read(x, CPU_HEADER "Main.main:3 2000\n"
+                              "| wall/nanoseconds | wall/nanoseconds 1000 | 1000000000+2000000000\n"
+                              "Main.main:3 5000\n");
+}
+
 static void other_events_are_not_called_cpu(void **state)
 {
     struct fixture *x = *state;
@@ -292,6 +306,23 @@ static void other_events_are_not_called_cpu(void **state)
     recording_event(&x->rec, 100, "1L 0L 1L 1L");
     recording_end(&x->rec);
     assert_read(x, "| cache-misses/count | / 1000 | 1000000000+2000000000\nMain.main:3 1000\n");
+}
+
+static void intervals_that_are_not_told_are_the_profilers_defaults(void **state)
+{
+    struct fixture *x = *state;
+
+    recording_chunk(&x->rec, 0);
+    recording_classes(&x->rec, TYPES SAMPLE SETTING "105 datadog.MethodSample stackTrace:@15 ");
+    recording_pools(&x->rec, N_POOLS, POOLS);
+    recording_event(&x->rec, 101, "0L 100L 'interval' '0'");
+    recording_event(&x->rec, 100, "1L 0L 1L 1L");
+    recording_event(&x->rec, 105, "1L");
+    recording_end(&x->rec);
+    assert_read(x, "| cpu/nanoseconds | cpu/nanoseconds 10000000 | 1000000000+2000000000\n"
+                   "Main.main:3 10000000\n"
+                   "| wall/nanoseconds | wall/nanoseconds 50000000 | 1000000000+2000000000\n"
+                   "Main.main:3 50000000\n");
 }
 
 #define DATADOG                                                                                    \
@@ -724,7 +755,9 @@ int main(void)
         TEST(what_sleeps_takes_no_cpu),
         TEST(samples_of_the_wall_clock_are_wall_time),
         TEST(a_wall_clock_sample_stands_for_many),
+        TEST(a_wall_clock_sample_that_runs_is_cpu_where_nothing_else_is),
         TEST(other_events_are_not_called_cpu),
+        TEST(intervals_that_are_not_told_are_the_profilers_defaults),
         TEST(spans_find_their_endpoint_wherever_it_is_told),
         TEST(of_two_that_measure_one_thing_the_better_counts),
         TEST(pyroscopes_labels_are_joined_by_context),
