@@ -72,6 +72,11 @@ struct event {
     int64_t frame;
 };
 
+/* A frame that was opened: its index, and its place in the stacks. */
+struct open {
+    uint32_t index, node;
+};
+
 struct speedscope {
     struct text_reader *r;
     struct buf name, file; /* of the frame being read */
@@ -90,10 +95,8 @@ struct speedscope {
     struct event event;
     bool in_events;
     double last_at;
-    uint32_t *open; /* indexes of frames, outermost first */
+    struct open *open; /* outermost first */
     size_t n_open, open_cap;
-    uint32_t open_stack;
-    bool open_changed;
 };
 
 static void set_text(struct buf *b, struct bytes s)
@@ -166,7 +169,6 @@ static void begin_profile(struct speedscope *s)
 {
     s->unit = &units[0];
     s->n_samples = s->n_weights = s->n_rows = s->n_open = 0;
-    s->open_changed = true;
     s->in_events = false;
 }
 
@@ -237,25 +239,19 @@ static int pass_time(struct speedscope *s, double at)
         return text_malformed(s->r, "time runs back between two events");
     if (passed == 0 || s->n_open == 0)
         return 0;
-    if (s->open_changed) {
-        for (size_t i = 0; i < s->n_open; i++)
-            if (push_frame(s, s->open[i]))
-                return FAILURE;
-        if (text_stack(s->r, true, &s->open_stack))
-            return FAILURE;
-        s->open_changed = false;
-    }
-    return add_row(s, s->open_stack, passed);
+    return add_row(s, stacks_at(s->r->st, s->open[s->n_open - 1].node), passed);
 }
 
 static int open_frame(struct speedscope *s, int64_t frame)
 {
+    uint32_t parent = s->n_open ? s->open[s->n_open - 1].node : 0;
+
     if (s->n_open >= s->r->rd->limits->depth_max)
         return text_limit(s->r, "frames in one stack", s->r->rd->limits->depth_max, "depth_max");
     XGROW(s->open, s->open_cap, s->n_open + 1);
-    s->open[s->n_open++] = (uint32_t)frame;
-    s->open_changed = true;
-    return 0;
+    s->open[s->n_open++] =
+        (struct open){(uint32_t)frame, stacks_child(s->r->st, parent, s->frame[frame])};
+    return text_check_tables(s->r);
 }
 
 static int end_event(struct speedscope *s)
@@ -272,10 +268,9 @@ static int end_event(struct speedscope *s)
         return open_frame(s, e->frame);
     if (e->type != 'C')
         return text_malformed(s->r, "an event that is neither O nor C");
-    if (s->n_open == 0 || s->open[s->n_open - 1] != (uint32_t)e->frame)
+    if (s->n_open == 0 || s->open[s->n_open - 1].index != (uint32_t)e->frame)
         return text_malformed(s->r, "a frame is closed that is not the one opened last");
     s->n_open--;
-    s->open_changed = true;
     return 0;
 }
 
