@@ -32,6 +32,8 @@ struct metric http_metrics[M_HTTP_N] = {
         "hearth_http_refused_total", "requests refused before a handler saw them", "reason",
         "malformed|header_too_large|body_too_large|overload|timeout|not_found|method|unsupported"),
     [M_HTTP_READ_BYTES] = METRIC_COUNTER("hearth_http_read_bytes_total", "bytes read from sockets"),
+    [M_HTTP_UPGRADES] =
+        METRIC_COUNTER("hearth_http_upgrades_total", "connections that became streams"),
     [M_HTTP_BODY_BYTES] = METRIC_COUNTER("hearth_http_body_bytes_total",
                                          "bytes of request bodies that reached a handler"),
 };

@@ -5,6 +5,8 @@
  * answer, and again; the peer closes, or says `Connection: close`. While the handler works and
  * while the answer is written nothing is read: what had been read already waits in `rest`.
  *
+ * A connection that is upgraded stays here, as CONN_STREAM: its bytes go to the stream's owner.
+ *
  * Failure paths: a request that breaks a rule is answered, the sending side is shut and what the
  * peer still sends is read and thrown away for a moment (CONN_LINGER), for a close with unread
  * bytes would reset the connection and take the answer with it. A peer that goes away, a write
@@ -24,8 +26,9 @@ enum { LINGER_MS = 2000 };
 static const unsigned legal_moves[] = {
     [CONN_HEAD] = TO(CONN_BODY) | TO(CONN_WAIT) | TO(CONN_ANSWER) | TO(CONN_CLOSING),
     [CONN_BODY] = TO(CONN_WAIT) | TO(CONN_ANSWER) | TO(CONN_CLOSING),
-    [CONN_WAIT] = TO(CONN_ANSWER) | TO(CONN_CLOSING),
+    [CONN_WAIT] = TO(CONN_ANSWER) | TO(CONN_STREAM) | TO(CONN_CLOSING),
     [CONN_ANSWER] = TO(CONN_HEAD) | TO(CONN_LINGER) | TO(CONN_CLOSING),
+    [CONN_STREAM] = TO(CONN_LINGER) | TO(CONN_CLOSING),
     [CONN_LINGER] = TO(CONN_CLOSING),
     [CONN_CLOSING] = 0,
 };
@@ -64,6 +67,16 @@ static void drop_request(struct http_conn *c)
         http_request_free(r);
 }
 
+/* Its owner has heard the last of it. */
+static void leave_stream(struct http_conn *c)
+{
+    const struct http_stream_events *events = c->events;
+
+    c->events = NULL;
+    if (events)
+        events->closed(c->events_ctx);
+}
+
 void http_conn_close(struct http_conn *c)
 {
     if (c->state == CONN_CLOSING)
@@ -71,6 +84,7 @@ void http_conn_close(struct http_conn *c)
     conn_move(c, CONN_CLOSING);
     list_remove(&c->link);
     drop_request(c);
+    leave_stream(c);
     uv_close(&c->u.handle, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_closed);
 }
@@ -79,6 +93,8 @@ void http_conn_stop(struct http_conn *c, bool now)
 {
     if (now || c->state == CONN_HEAD)
         http_conn_close(c);
+    else if (c->state == CONN_STREAM)
+        c->events->stop(c->events_ctx);
     else
         c->close_after = true;
 }
@@ -108,6 +124,14 @@ static void check_write_progress(struct http_conn *c)
     set_deadline(c, c->server->limits.idle_timeout_ms);
 }
 
+static void stream_is_silent(struct http_conn *c)
+{
+    if (c->writing)
+        check_write_progress(c);
+    else
+        c->events->idle(c->events_ctx);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct http_conn *c = timer->data;
@@ -119,6 +143,8 @@ static void on_deadline(uv_timer_t *timer)
         refuse_late(c, "body", l->body_timeout_ms);
     else if (c->state == CONN_ANSWER)
         check_write_progress(c);
+    else if (c->state == CONN_STREAM)
+        stream_is_silent(c);
     else
         http_conn_close(c);
 }
@@ -258,6 +284,14 @@ static size_t feed_body(struct http_conn *c, struct bytes in)
     return used;
 }
 
+/* Even without a byte: what the owner did in the handler may have ended it. */
+static void feed_stream(struct http_conn *c, struct bytes in)
+{
+    http_conn_heard(c);
+    if (in.len && !c->close_after)
+        c->events->data(c->events_ctx, in);
+}
+
 static void conn_feed(struct http_conn *c, struct bytes in)
 {
     while (in.len && (c->state == CONN_HEAD || c->state == CONN_BODY)) {
@@ -266,7 +300,9 @@ static void conn_feed(struct http_conn *c, struct bytes in)
         in.data += used;
         in.len -= used;
     }
-    if (c->state == CONN_WAIT || (c->state == CONN_ANSWER && !c->close_after))
+    if (c->state == CONN_STREAM)
+        feed_stream(c, in);
+    else if (c->state == CONN_WAIT || (c->state == CONN_ANSWER && !c->close_after))
         buf_append_bytes(&c->rest, in);
 }
 
@@ -292,6 +328,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     conn_feed(c, bytes_of(buf->base, (size_t)n));
 }
 
+void http_conn_read(struct http_conn *c)
+{
+    uv_read_start(&c->u.stream, on_alloc, on_read);
+}
+
 /* Idle, or straight on with what had come along with the last request. */
 static void next_request(struct http_conn *c)
 {
@@ -315,6 +356,7 @@ static void on_shut(uv_shutdown_t *req, int status)
 static void linger(struct http_conn *c)
 {
     conn_move(c, CONN_LINGER);
+    leave_stream(c);
     buf_deinit(&c->rest);
     set_deadline(c, LINGER_MS);
     if (uv_shutdown(&c->shutdown, &c->u.stream, on_shut) ||
@@ -350,6 +392,60 @@ void http_conn_answer(struct http_conn *c, bool keep_alive)
     uv_read_stop(&c->u.stream);
     if (uv_write(&c->write, &c->u.stream, bufs, c->out_body.len ? 2 : 1, on_written)) {
         http_conn_close(c);
+        return;
+    }
+    c->unsent_bytes = c->u.stream.write_queue_size + 1;
+    set_deadline(c, c->server->limits.idle_timeout_ms);
+}
+
+void http_conn_become_stream(struct http_conn *c)
+{
+    CHECK(c->rest.len == 0);
+    conn_move(c, CONN_STREAM);
+    c->idle_ms = c->server->limits.idle_timeout_ms;
+    http_conn_read(c);
+}
+
+void http_conn_heard(struct http_conn *c)
+{
+    if (!c->writing)
+        set_deadline(c, c->idle_ms);
+}
+
+static void on_stream_written(uv_write_t *write, int status)
+{
+    struct http_conn *c = write->data;
+
+    c->writing = false;
+    if (c->state == CONN_CLOSING)
+        return;
+    buf_deinit(&c->out_body);
+    if (status < 0)
+        http_conn_close(c);
+    else
+        http_conn_write_stream(c);
+}
+
+void http_conn_write_stream(struct http_conn *c)
+{
+    uv_buf_t b;
+
+    if (c->writing)
+        return;
+    if (c->out_head.len == 0) {
+        if (c->close_after)
+            linger(c);
+        else
+            http_conn_heard(c);
+        return;
+    }
+    c->out_body = c->out_head;
+    c->out_head = (struct buf){0};
+    b = uv_buf_init((char *)c->out_body.data, (unsigned)c->out_body.len);
+    c->writing = true;
+    c->unsent_bytes = 0;
+    if (uv_write(&c->write, &c->u.stream, &b, 1, on_stream_written)) {
+        set_deadline(c, 0); /* which sees no progress; the owner is not ready to hear of it now */
         return;
     }
     c->unsent_bytes = c->u.stream.write_queue_size + 1;

@@ -1,7 +1,8 @@
 /*
  * HTTP server, inside: what http.c (server, listeners, routes), http_conn.c (the life of a
  * connection), http_parse.c (bytes to request, the only file that calls llhttp), http_request.c
- * (what handlers ask of a request) and http_response.c (answers) share. Nobody else includes this.
+ * (what handlers ask of a request), http_response.c (answers) and http_stream.c (upgrades) share.
+ * Nobody else includes this.
  *
  * Ownership: a connection owns its request until the handler has it; from then on the request frees
  * itself when it is answered, and its `conn` becomes NULL if the connection dies first. The
@@ -14,6 +15,7 @@
 #include "base/metrics.h"
 #include "net/http.h"
 #include "net/http_chunked.h"
+#include "net/http_stream.h"
 #include "net/listener.h"
 
 #include <llhttp.h>
@@ -42,7 +44,7 @@ struct http_server {
     struct list conns;
     uint32_t n_requests;
     size_t budget_used; /* where limits have none to share */
-    uint8_t *read_buf; /* made with the first connection */
+    uint8_t *read_buf;  /* made with the first connection */
     uv_timer_t grace;
     bool closing, closed_told;
     void (*closed)(void *ctx);
@@ -54,6 +56,7 @@ enum conn_state {
     CONN_BODY,
     CONN_WAIT,   /* the handler has the request */
     CONN_ANSWER, /* writing */
+    CONN_STREAM, /* upgraded: its bytes are no concern of HTTP's any more */
     CONN_LINGER, /* answered without reading the body: let the peer read the answer first */
     CONN_CLOSING,
 };
@@ -72,6 +75,12 @@ struct http_conn {
     size_t unsent_bytes; /* at the last look of the write deadline */
     unsigned open_handles;
     bool close_after;
+
+    /* CONN_STREAM */
+    const struct http_stream_events *events;
+    void *events_ctx;
+    uint32_t idle_ms;
+    bool writing; /* out_body; out_head waits */
 };
 
 struct http_pair {
@@ -120,6 +129,11 @@ void http_conn_accept(struct listener *l);
 void http_conn_answer(struct http_conn *c, bool keep_alive);
 void http_conn_stop(struct http_conn *c, bool now);
 void http_conn_close(struct http_conn *c);
+/* For http_stream.c. */
+void http_conn_become_stream(struct http_conn *c);
+void http_conn_read(struct http_conn *c);
+void http_conn_heard(struct http_conn *c); /* the idle time begins anew */
+void http_conn_write_stream(struct http_conn *c);
 
 /* Metrics of all servers of the process. */
 enum {
@@ -129,6 +143,7 @@ enum {
     M_HTTP_REFUSED,
     M_HTTP_READ_BYTES,
     M_HTTP_BODY_BYTES,
+    M_HTTP_UPGRADES,
     M_HTTP_N,
 };
 extern struct metric http_metrics[M_HTTP_N];

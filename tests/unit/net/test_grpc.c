@@ -66,6 +66,7 @@ static void on_closed(void *ctx)
     struct fixture *f = ctx;
 
     f->closed = true;
+    f->budget_left_over = f->server->core.budget_used;
     uv_close((uv_handle_t *)&f->stop, NULL);
     uv_close((uv_handle_t *)&f->later, NULL);
     if (f->held)
@@ -76,7 +77,6 @@ static void on_stop(uv_async_t *async)
 {
     struct fixture *f = async->data;
 
-    f->budget_left_over = f->server->core.budget_used;
     grpc_server_close(f->server, f->grace_ms, on_closed, f);
 }
 
