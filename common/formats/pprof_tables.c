@@ -16,33 +16,40 @@ enum { STRING_BYTES_MAX = 65535 };
 /* --- strings ------------------------------------------------------------------------------------
  */
 
-static uint32_t intern_new(struct pprof_reader *r, struct bytes text)
+static uint32_t repaired(struct pprof_reader *r, struct bytes text)
 {
+    buf_reset(&r->text);
+    utf8_repair(text, &r->text);
+    r->stats.utf8_repaired++;
+    return symbols_string(r->into->symbols, buf_bytes(&r->text));
+}
+
+/* A text that is known needs no repair, and nearly all texts are known. */
+static uint32_t intern_text(struct pprof_reader *r, struct bytes text)
+{
+    struct symbols *symbols = r->into->symbols;
+    uint64_t place;
+    uint32_t id;
+
     if (text.len > STRING_BYTES_MAX) {
         text = utf8_cut(text, STRING_BYTES_MAX);
         r->stats.strings_cut++;
     }
-    if (!utf8_valid(text)) {
-        buf_reset(&r->text);
-        utf8_repair(text, &r->text);
-        text = buf_bytes(&r->text);
-        r->stats.utf8_repaired++;
-    }
-    return symbols_string(r->into->symbols, text);
+    place = symbols_string_place(symbols, text);
+    id = symbols_known_string(symbols, text, place);
+    if (id || text.len == 0)
+        return id;
+    return utf8_valid(text) ? symbols_new_string(symbols, text, place) : repaired(r, text);
 }
 
-/* Negative indexes are large here, and out of range. A text that is known needs no repair, and
- * nearly all texts are known. */
+/* Negative indexes are large here, and out of range. */
 uint32_t pprof_new_string(struct pprof_reader *r, uint64_t index)
 {
-    uint32_t id;
-
     if (index >= r->n_strings) {
         r->stats.bad_strings += index != 0;
         return 0;
     }
-    id = symbols_known_string(r->into->symbols, r->string[index]);
-    r->string_id[index] = id ? id : intern_new(r, r->string[index]);
+    r->string_id[index] = intern_text(r, r->string[index]);
     return r->string_id[index];
 }
 

@@ -94,12 +94,17 @@ static uint64_t hash_frames(const uint64_t *secret, const uint32_t *frames, size
     return h;
 }
 
-/* A child that is not its parent's first. */
+/* A child that is not its parent's first, or is new. */
 static uint32_t other_child(struct stacks *st, uint32_t parent, uint32_t frame)
 {
     uint64_t place = hash_pair(st->secret, parent, frame);
     uint32_t node;
 
+    if (st->node[parent].first_child == 0) {
+        node = new_node(st, parent, frame);
+        st->node[parent].first_child = node;
+        return node;
+    }
     for (struct probe p = table_probe(&st->children, place); table_next(&st->children, &p);)
         if (st->node[p.id].parent == parent && st->node[p.id].frame == frame)
             return p.id;
@@ -108,26 +113,28 @@ static uint32_t other_child(struct stacks *st, uint32_t parent, uint32_t frame)
     return node;
 }
 
-uint32_t stacks_child(struct stacks *st, uint32_t parent, uint32_t frame)
+/* Node 0 is nobody's child, so what it has for a frame must not be found. */
+static inline uint32_t child_of(struct stacks *st, uint32_t parent, uint32_t frame)
 {
-    uint32_t first;
+    uint32_t first = st->node[parent].first_child;
 
-    CHECK(parent < st->n_nodes);
-    first = st->node[parent].first_child;
     if (first && st->node[first].frame == frame)
         return first;
-    if (first)
-        return other_child(st, parent, frame);
-    first = new_node(st, parent, frame);
-    st->node[parent].first_child = first;
-    return first;
+    return other_child(st, parent, frame);
+}
+
+uint32_t stacks_child(struct stacks *st, uint32_t parent, uint32_t frame)
+{
+    CHECK(parent < st->n_nodes);
+    return child_of(st, parent, frame);
 }
 
 uint32_t stacks_at(struct stacks *st, uint32_t node)
 {
     CHECK(node < st->n_nodes);
     if (st->node[node].stack == STACK_NONE) {
-        XGROW(st->stack, st->stack_cap, (size_t)st->n_stacks + 1);
+        if (st->n_stacks == st->stack_cap)
+            XGROW(st->stack, st->stack_cap, (size_t)st->n_stacks + 1);
         st->stack[st->n_stacks] = (struct stack){
             .leaf = node, .depth = DEPTH_UNKNOWN, .leaf_frame = st->node[node].frame};
         st->node[node].stack = st->n_stacks++;
@@ -141,7 +148,7 @@ static uint32_t walk(struct stacks *st, const uint32_t *frames, size_t n, uint64
     uint32_t node = 0, id;
 
     for (size_t i = n; i > 0; i--)
-        node = stacks_child(st, node, frames[i - 1]);
+        node = child_of(st, node, frames[i - 1]);
     id = stacks_at(st, node);
     st->stack[id].hash = hash;
     st->stack[id].depth = (uint32_t)n;

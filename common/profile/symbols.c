@@ -42,13 +42,15 @@ struct symbols {
     struct frame *frame;
 };
 
-/* Appends an entry; `array` is grown by the same step. */
+/* Appends an entry; `array` is grown by the same step, which is asked for only when it is due. */
 #define APPEND(s_, index_, array_, entry_, content_, place_)                                       \
     ({                                                                                             \
         struct index *ix_ = &(s_)->index_;                                                         \
         CHECK(ix_->n < UINT32_MAX - 1);                                                            \
-        XGROW((s_)->array_, ix_->entry_cap, (size_t)ix_->n + 1);                                   \
-        XGROW(ix_->hash, ix_->hash_cap, (size_t)ix_->n + 1);                                       \
+        if (ix_->n == ix_->entry_cap)                                                              \
+            XGROW((s_)->array_, ix_->entry_cap, (size_t)ix_->n + 1);                               \
+        if (ix_->n == ix_->hash_cap)                                                               \
+            XGROW(ix_->hash, ix_->hash_cap, (size_t)ix_->n + 1);                                   \
         (s_)->array_[ix_->n] = (entry_);                                                           \
         ix_->hash[ix_->n] = (content_);                                                            \
         table_insert(&ix_->table, (place_), ix_->n);                                               \
@@ -129,9 +131,19 @@ static uint32_t find_string(const struct symbols *s, struct bytes text, uint64_t
     return 0;
 }
 
-uint32_t symbols_known_string(const struct symbols *s, struct bytes text)
+uint64_t symbols_string_place(const struct symbols *s, struct bytes text)
 {
-    return text.len ? find_string(s, text, hash_keyed(s->secret, text)) : 0;
+    return hash_keyed(s->secret, text);
+}
+
+uint32_t symbols_known_string(const struct symbols *s, struct bytes text, uint64_t place)
+{
+    return text.len ? find_string(s, text, place) : 0;
+}
+
+uint32_t symbols_new_string(struct symbols *s, struct bytes text, uint64_t place)
+{
+    return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
 }
 
 uint32_t symbols_string(struct symbols *s, struct bytes text)
@@ -141,11 +153,9 @@ uint32_t symbols_string(struct symbols *s, struct bytes text)
 
     if (text.len == 0)
         return 0;
-    place = hash_keyed(s->secret, text);
+    place = symbols_string_place(s, text);
     id = find_string(s, text, place);
-    if (id)
-        return id;
-    return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
+    return id ? id : symbols_new_string(s, text, place);
 }
 
 /* Content hashes are of these words in memory order: little endian, as every machine we run on. */
@@ -317,6 +327,21 @@ const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id)
 {
     CHECK(id < s->frames.n);
     return &s->frame[id];
+}
+
+const struct function *symbols_all_functions(const struct symbols *s)
+{
+    return s->function;
+}
+
+const struct frame *symbols_all_frames(const struct symbols *s)
+{
+    return s->frame;
+}
+
+const struct bytes *symbols_all_texts(const struct symbols *s)
+{
+    return s->string;
 }
 
 const uint64_t *symbols_frame_hashes(const struct symbols *s)

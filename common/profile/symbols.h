@@ -41,8 +41,11 @@ void symbols_reset(struct symbols *s);      /* forgets all, keeps the memory for
 
 /* Each returns the id, new or known. The bytes are copied. */
 uint32_t symbols_string(struct symbols *s, struct bytes text);
-/* The id of a text that is there already; 0: it is not, or it is empty. */
-uint32_t symbols_known_string(const struct symbols *s, struct bytes text);
+/* The same in steps, for who has to look at a text that is new before it is taken: where it is to be
+ * found; its id, or 0: it is not there, or is empty; taking one that is neither. */
+uint64_t symbols_string_place(const struct symbols *s, struct bytes text);
+uint32_t symbols_known_string(const struct symbols *s, struct bytes text, uint64_t place);
+uint32_t symbols_new_string(struct symbols *s, struct bytes text, uint64_t place);
 uint32_t symbols_function(struct symbols *s, const struct function *f);
 uint32_t symbols_mapping(struct symbols *s, const struct mapping *m);
 uint32_t symbols_frame(struct symbols *s, const struct frame *f);
@@ -59,6 +62,10 @@ struct bytes symbols_text(const struct symbols *s, uint32_t string);
 const struct function *symbols_get_function(const struct symbols *s, uint32_t id);
 const struct mapping *symbols_get_mapping(const struct symbols *s, uint32_t id);
 const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id);
+/* All entries of a kind, by id; valid until the next one is added. */
+const struct function *symbols_all_functions(const struct symbols *s);
+const struct frame *symbols_all_frames(const struct symbols *s);
+const struct bytes *symbols_all_texts(const struct symbols *s);
 const uint64_t *symbols_frame_hashes(const struct symbols *s);  /* by frame id; [0] is 0 */
 
 /* The one order of frames everywhere: by content hash, then by content. <0, 0 (same), >0. */

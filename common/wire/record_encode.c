@@ -33,11 +33,14 @@ enum map_kind {
     MAP_N
 };
 
-/* Old id → 0: not in this part, else new id. */
+/* Old id → 0: not in this part, else new id; and back. */
 struct map {
-    uint32_t *id, n, used;
-    size_t cap;
+    uint32_t *id, n;
+    uint32_t *old, used; /* [used] the old ids, rising: new id − 1 → old id */
+    size_t cap, old_cap;
 };
+
+enum { SPARE_MAX = 512 << 10, VARINT_BYTES_MAX = 10 };
 
 struct piece {
     struct buf packed;
@@ -50,6 +53,7 @@ struct record_encoder {
     struct zcodec *z;
     struct map map[MAP_N];
     struct buf raw, section, header, value;
+    struct buf spare; /* a piece's buffer, kept for the next */
     struct piece *pieces;
     size_t n_pieces, cap_pieces;
 };
@@ -63,10 +67,20 @@ struct record_encoder *record_encoder_new(int zstd_level)
     return e;
 }
 
+/* The buffer of a piece of usual size is kept: its pages are there already. */
+static void buffer_release(struct record_encoder *e, struct buf *b)
+{
+    if (!e->spare.data && b->cap <= SPARE_MAX) {
+        e->spare = *b;
+        *b = (struct buf){0};
+    }
+    buf_deinit(b);
+}
+
 static void pieces_free(struct record_encoder *e)
 {
     for (size_t i = 0; i < e->n_pieces; i++)
-        buf_deinit(&e->pieces[i].packed);
+        buffer_release(e, &e->pieces[i].packed);
     e->n_pieces = 0;
 }
 
@@ -76,8 +90,11 @@ void record_encoder_free(struct record_encoder *e)
         return;
     pieces_free(e);
     free(e->pieces);
-    for (int i = 0; i < MAP_N; i++)
+    for (int i = 0; i < MAP_N; i++) {
         free(e->map[i].id);
+        free(e->map[i].old);
+    }
+    buf_deinit(&e->spare);
     buf_deinit(&e->raw);
     buf_deinit(&e->section);
     buf_deinit(&e->header);
@@ -98,9 +115,12 @@ static void map_clear(struct map *m, uint32_t n)
 static void map_number(struct map *m)
 {
     m->used = 0;
+    XGROW(m->old, m->old_cap, m->n);
     for (uint32_t i = 1; i < m->n; i++)
-        if (m->id[i])
-            m->id[i] = ++m->used;
+        if (m->id[i]) {
+            m->old[m->used++] = i;
+            m->id[i] = m->used;
+        }
     if (m->n)
         m->id[0] = 0;
 }
@@ -134,14 +154,13 @@ static void select_rows(struct record_encoder *e, const struct profile *p, uint3
 static void select_frames(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *frame = &e->map[MAP_FRAME];
+    const struct frame *frames = symbols_all_frames(s);
 
     map_clear(&e->map[MAP_FUNCTION], symbols_n_functions(s));
     map_clear(&e->map[MAP_MAPPING], symbols_n_mappings(s));
-    for (uint32_t i = 1; i < frame->n; i++) {
-        if (!frame->id[i])
-            continue;
-        e->map[MAP_FUNCTION].id[symbols_get_frame(s, i)->function] = 1;
-        e->map[MAP_MAPPING].id[symbols_get_frame(s, i)->mapping] = 1;
+    for (uint32_t i = 0; i < frame->used; i++) {
+        e->map[MAP_FUNCTION].id[frames[frame->old[i]].function] = 1;
+        e->map[MAP_MAPPING].id[frames[frame->old[i]].mapping] = 1;
     }
     map_number(&e->map[MAP_FUNCTION]);
     map_number(&e->map[MAP_MAPPING]);
@@ -149,19 +168,19 @@ static void select_frames(struct record_encoder *e, const struct symbols *s)
 
 static void select_function_strings(struct record_encoder *e, const struct symbols *s)
 {
+    const struct map *function = &e->map[MAP_FUNCTION], *mapping = &e->map[MAP_MAPPING];
+    const struct function *functions = symbols_all_functions(s);
     uint32_t *string = e->map[MAP_STRING].id;
 
-    for (uint32_t i = 1; i < e->map[MAP_FUNCTION].n; i++) {
-        const struct function *f = symbols_get_function(s, i);
+    for (uint32_t i = 0; i < function->used; i++) {
+        const struct function *f = &functions[function->old[i]];
 
-        if (e->map[MAP_FUNCTION].id[i])
-            string[f->name] = string[f->system_name] = string[f->file] = 1;
+        string[f->name] = string[f->system_name] = string[f->file] = 1;
     }
-    for (uint32_t i = 1; i < e->map[MAP_MAPPING].n; i++) {
-        const struct mapping *m = symbols_get_mapping(s, i);
+    for (uint32_t i = 0; i < mapping->used; i++) {
+        const struct mapping *m = symbols_get_mapping(s, mapping->old[i]);
 
-        if (e->map[MAP_MAPPING].id[i])
-            string[m->file] = string[m->build_id] = 1;
+        string[m->file] = string[m->build_id] = 1;
     }
 }
 
@@ -191,15 +210,6 @@ static void select_all(struct record_encoder *e, const struct profile *p, uint32
 
 /* ---- write ------------------------------------------------------------------------------- */
 
-/* The first id above i that is in this part; 0: none. */
-static uint32_t next_used(const struct map *m, uint32_t i)
-{
-    while (++i < m->n)
-        if (m->id[i])
-            return i;
-    return 0;
-}
-
 static void section_end(struct record_encoder *e, enum record_section tag)
 {
     buf_varint(&e->raw, tag);
@@ -215,32 +225,40 @@ static void write_types(struct record_encoder *e, const struct bytes *types, uin
     section_end(e, SECTION_TYPES);
 }
 
+/* Appends the varints v of k = 0 … n - 1 to the section: a column. Room is made once. */
+#define COLUMN(e, k, n, v)                                                                         \
+    do {                                                                                           \
+        uint8_t *at_;                                                                              \
+        buf_reserve(&(e)->section, (size_t)(n)*VARINT_BYTES_MAX);                                  \
+        at_ = (e)->section.data + (e)->section.len;                                                \
+        for (uint32_t k = 0; k < (n); k++)                                                         \
+            at_ = varint_put(at_, (v));                                                            \
+        (e)->section.len = (size_t)(at_ - (e)->section.data);                                      \
+    } while (0)
+
 static void write_strings(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_STRING];
+    const struct bytes *texts = symbols_all_texts(s);
 
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, symbols_text(s, i).len);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_append_bytes(&e->section, symbols_text(s, i));
+    COLUMN(e, k, m->used, texts[m->old[k]].len);
+    for (uint32_t k = 0; k < m->used; k++)
+        buf_append_bytes(&e->section, texts[m->old[k]]);
     section_end(e, SECTION_STRINGS);
 }
 
 static void write_functions(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_FUNCTION];
+    const struct function *f = symbols_all_functions(s);
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, string[symbols_get_function(s, i)->name]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, string[symbols_get_function(s, i)->system_name]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, string[symbols_get_function(s, i)->file]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, zigzag(symbols_get_function(s, i)->start_line));
+    COLUMN(e, k, m->used, string[f[m->old[k]].name]);
+    COLUMN(e, k, m->used, string[f[m->old[k]].system_name]);
+    COLUMN(e, k, m->used, string[f[m->old[k]].file]);
+    COLUMN(e, k, m->used, zigzag(f[m->old[k]].start_line));
     section_end(e, SECTION_FUNCTIONS);
 }
 
@@ -250,24 +268,21 @@ static void write_mappings(struct record_encoder *e, const struct symbols *s)
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, string[symbols_get_mapping(s, i)->file]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, string[symbols_get_mapping(s, i)->build_id]);
+    COLUMN(e, k, m->used, string[symbols_get_mapping(s, m->old[k])->file]);
+    COLUMN(e, k, m->used, string[symbols_get_mapping(s, m->old[k])->build_id]);
     section_end(e, SECTION_MAPPINGS);
 }
 
 static void write_frames(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_FRAME];
+    const struct frame *f = symbols_all_frames(s);
+    const uint32_t *function = e->map[MAP_FUNCTION].id, *mapping = e->map[MAP_MAPPING].id;
 
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, e->map[MAP_FUNCTION].id[symbols_get_frame(s, i)->function]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, e->map[MAP_MAPPING].id[symbols_get_frame(s, i)->mapping]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, symbols_get_frame(s, i)->line_or_address);
+    COLUMN(e, k, m->used, function[f[m->old[k]].function]);
+    COLUMN(e, k, m->used, mapping[f[m->old[k]].mapping]);
+    COLUMN(e, k, m->used, f[m->old[k]].line_or_address);
     section_end(e, SECTION_FRAMES);
 }
 
@@ -275,12 +290,11 @@ static void write_nodes(struct record_encoder *e, const struct stacks *st)
 {
     const struct map *m = &e->map[MAP_NODE];
     const struct stack_node *nodes = stacks_nodes(st);
+    const uint32_t *frame = e->map[MAP_FRAME].id;
 
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, m->id[i] - m->id[nodes[i].parent]);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        buf_varint(&e->section, e->map[MAP_FRAME].id[nodes[i].frame]);
+    COLUMN(e, k, m->used, k + 1 - m->id[nodes[m->old[k]].parent]);
+    COLUMN(e, k, m->used, frame[nodes[m->old[k]].frame]);
     section_end(e, SECTION_NODES);
 }
 
@@ -290,9 +304,9 @@ static void write_labels(struct record_encoder *e, const struct profile *p)
     const uint32_t *string = e->map[MAP_STRING].id;
 
     buf_varint(&e->section, m->used);
-    for (uint32_t set = next_used(m, 0); set; set = next_used(m, set)) {
+    for (uint32_t set = 0; set < m->used; set++) {
         size_t n = 0;
-        const struct label *l = profile_label_set(p, set, &n);
+        const struct label *l = profile_label_set(p, m->old[set], &n);
 
         buf_varint(&e->section, n);
         for (size_t i = 0; i < n; i++) {
@@ -308,15 +322,14 @@ static void write_labels(struct record_encoder *e, const struct profile *p)
 static void write_rows(struct record_encoder *e, const struct profile *p, uint32_t from,
                        uint32_t to)
 {
-    buf_varint(&e->section, to - from);
-    for (uint32_t i = from; i < to; i++)
-        buf_varint(&e->section, e->map[MAP_NODE].id[stacks_leaf(p->stacks, p->row_stack[i])]);
-    for (uint32_t i = from; i < to; i++)
-        buf_varint(&e->section, e->map[MAP_LABELS].id[p->row_labels[i]]);
+    uint32_t n = to - from;
+
+    buf_varint(&e->section, n);
+    COLUMN(e, k, n, e->map[MAP_NODE].id[stacks_leaf(p->stacks, p->row_stack[from + k])]);
+    COLUMN(e, k, n, e->map[MAP_LABELS].id[p->row_labels[from + k]]);
     section_end(e, SECTION_ROWS);
     for (uint32_t type = 0; type < p->n_types; type++) {
-        for (uint32_t i = from; i < to; i++)
-            buf_varint(&e->section, zigzag(p->values[type][i]));
+        COLUMN(e, k, n, zigzag(p->values[type][from + k]));
         section_end(e, SECTION_VALUES);
     }
 }
@@ -336,17 +349,16 @@ static void write_spans(struct record_encoder *e, const struct profile *p, uint3
     if (m->used == 0)
         return;
     buf_varint(&e->section, m->used);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        write_u64(&e->section, profile_get_span(p, i)->trace_hi);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        write_u64(&e->section, profile_get_span(p, i)->trace_lo);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        write_u64(&e->section, profile_get_span(p, i)->root);
-    for (uint32_t i = next_used(m, 0); i; i = next_used(m, i))
-        write_u64(&e->section, profile_get_span(p, i)->id);
+    for (uint32_t k = 0; k < m->used; k++)
+        write_u64(&e->section, profile_get_span(p, m->old[k])->trace_hi);
+    for (uint32_t k = 0; k < m->used; k++)
+        write_u64(&e->section, profile_get_span(p, m->old[k])->trace_lo);
+    for (uint32_t k = 0; k < m->used; k++)
+        write_u64(&e->section, profile_get_span(p, m->old[k])->root);
+    for (uint32_t k = 0; k < m->used; k++)
+        write_u64(&e->section, profile_get_span(p, m->old[k])->id);
     section_end(e, SECTION_SPANS);
-    for (uint32_t i = from; i < to; i++)
-        buf_varint(&e->section, m->id[p->row_span[i]]);
+    COLUMN(e, k, to - from, m->id[p->row_span[from + k]]);
     section_end(e, SECTION_ROW_SPANS);
 }
 
@@ -478,9 +490,12 @@ static bool pack_piece(struct record_encoder *e, const struct profile *p, const 
     piece.raw_len = e->raw.len;
     if (piece.raw_len > RECORD_RAW_MAX)
         return false;
+    piece.packed = e->spare;
+    e->spare = (struct buf){0};
+    buf_reset(&piece.packed);
     piece.codec = zcodec_pack(e->z, buf_bytes(&e->raw), e->level, &piece.packed);
     if (piece.packed.len > bytes_max) {
-        buf_deinit(&piece.packed);
+        buffer_release(e, &piece.packed);
         return false;
     }
     XGROW(e->pieces, e->cap_pieces, e->n_pieces + 1);
