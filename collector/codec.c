@@ -25,6 +25,9 @@ enum {
     KEEP_BYTES_MAX = 2 << 20, /* of tables; above, the thread begins anew */
     KEEP_SAMPLES_MAX = 50000,
     ARENA_CHUNK_BYTES = 16 << 10,
+    /* A record is chosen from tables that all profiles of an item share: their entries, looked
+     * through once for each profile. A second or two of work. */
+    LOOKED_THROUGH_MAX = 1 << 29,
     TYPES_LISTED_MAX = 256, /* in the job's list; what an upload of many more has is not named */
 };
 
@@ -45,7 +48,7 @@ struct codec {
     const struct codec_item *item;
     struct intake intake; /* of the profile that was emitted: the item's, and its own attributes */
     uint32_t partition;
-    size_t record_bytes, n_types_listed;
+    size_t record_bytes, n_types_listed, n_looked_through;
     struct profile_type type_names[PROFILE_TYPES_MAX];
     struct bytes types[PROFILE_TYPES_MAX];
 };
@@ -281,6 +284,18 @@ static void drop_types(struct codec *k, struct profile *p)
     }
 }
 
+static int charge_tables(struct codec *k, struct failure *f)
+{
+    k->n_looked_through += (size_t)symbols_n_strings(k->symbols) + symbols_n_functions(k->symbols) +
+                           symbols_n_frames(k->symbols) + stacks_n_nodes(k->stacks);
+    if (k->n_looked_through <= LOOKED_THROUGH_MAX)
+        return 0;
+    return fail(f, 413, "limit_exceeded", "send them in several uploads",
+                "the upload has too many profiles (%u) for tables of %u stack nodes and %u "
+                "strings",
+                k->job->n_profiles, stacks_n_nodes(k->stacks), symbols_n_strings(k->symbols));
+}
+
 /* One profile of the item has been read. */
 static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
                       struct failure *f)
@@ -295,7 +310,7 @@ static int on_profile(void *ctx, struct profile *p, const struct profile_about *
     drop_types(k, p);
     if (p->n_types == 0)
         return 0;
-    r = encode(k, p, about);
+    r = charge_tables(k, f) ? FAILURE : encode(k, p, about);
     k->job->n_profiles++;
     k->job->encode_s += (double)(uv_hrtime() - t0) / 1e9;
     return r;
@@ -354,7 +369,7 @@ static void run_job(struct codec *k, struct codec_job *job)
     int r;
 
     k->job = job;
-    k->record_bytes = k->n_types_listed = 0;
+    k->record_bytes = k->n_types_listed = k->n_looked_through = 0;
     r = job->unpack(k, job);
     CHECK(r == 0 || job->failure.code[0]);
     if (r == 0)
