@@ -58,9 +58,6 @@ int interval_of(const struct interval_rules *r, int64_t time_ns, int64_t duratio
         return fail(f, 400, "bad_time", NULL,
                     "the profile begins at %s, before 1970; its duration is %lld ns", a,
                     (long long)duration_ns);
-    /* Some agents cut an end to whole seconds but no start (pyroscope-go's last flush). */
-    if (end < start && end > start - NS_PER_S)
-        end = start;
     if (end < start)
         return fail(f, 400, "bad_time", NULL, "the profile ends (%s) before it begins (%s)", b, a);
     if (is_future(r, end))

@@ -70,18 +70,6 @@ static void the_limit_on_the_future_is_named(void **state)
     assert_int_equal(interval_of(&r, 0, 0, &start, &end, &failure), 0);
 }
 
-static void an_end_that_was_cut_to_whole_seconds_is_no_end_before_the_start(void **state)
-{
-    const int64_t from = NOW - 10 * S + 809321774;
-    struct interval_rules r = {{true, from}, at(now_s() - 10), NOW, 600000};
-    int64_t start, end;
-
-    (void)state;
-    assert_int_equal(interval_of(&r, 0, 0, &start, &end, &failure), 0);
-    assert_int_equal(start, from);
-    assert_int_equal(end, from);
-}
-
 static void ends_before_starts_and_impossible_durations_are_refused(void **state)
 {
     struct interval_rules r = {at(now_s()), at(now_s() - 1), NOW, 600000};
@@ -120,7 +108,6 @@ int main(void)
         cmocka_unit_test(bounds_of_the_request_come_first),
         cmocka_unit_test(then_the_profile_s_own_time_then_its_arrival),
         cmocka_unit_test(the_limit_on_the_future_is_named),
-        cmocka_unit_test(an_end_that_was_cut_to_whole_seconds_is_no_end_before_the_start),
         cmocka_unit_test(ends_before_starts_and_impossible_durations_are_refused),
         cmocka_unit_test(a_duration_that_reaches_before_1970_is_refused),
     };
