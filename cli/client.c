@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -140,6 +141,73 @@ int client_post(struct client *c, struct buf *url, struct bytes body, struct cli
     r = perform(c, url, ret, f);
     curl_slist_free_all(headers);
     return r;
+}
+
+static int fail_connection(const struct client *c, CURLcode code, struct failure *f)
+{
+    return fail(f, 503, "no_answer", "is it running? hearth standalone starts one", "%s: %s",
+                c->server, c->error[0] ? c->error : curl_easy_strerror(code));
+}
+
+int client_connect(struct client *c, struct failure *f)
+{
+    CURLcode code;
+
+    curl_easy_reset(c->curl);
+    c->error[0] = '\0';
+    curl_easy_setopt(c->curl, CURLOPT_URL, c->server);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->error);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    code = curl_easy_perform(c->curl);
+    return code == CURLE_OK ? 0 : fail_connection(c, code, f);
+}
+
+const char *client_host(const struct client *c)
+{
+    const char *scheme = strstr(c->server, "://");
+
+    return scheme ? scheme + 3 : c->server;
+}
+
+/* Waits until the socket can be read from or written to; false: the time is over. */
+static bool wait_for_socket(struct client *c, short events, int timeout_ms)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    curl_easy_getinfo(c->curl, CURLINFO_ACTIVESOCKET, &fd);
+    return poll(&(struct pollfd){.fd = fd, .events = events}, 1, timeout_ms) != 0;
+}
+
+int client_send(struct client *c, struct bytes data, struct failure *f)
+{
+    while (data.len) {
+        size_t n = 0;
+        CURLcode code = curl_easy_send(c->curl, data.data, data.len, &n);
+
+        if (code == CURLE_AGAIN && !wait_for_socket(c, POLLOUT, TIMEOUT_S * 1000))
+            code = CURLE_OPERATION_TIMEDOUT;
+        if (code != CURLE_OK && code != CURLE_AGAIN)
+            return fail_connection(c, code, f);
+        data.data += n;
+        data.len -= n;
+    }
+    return 0;
+}
+
+int client_recv(struct client *c, void *to, size_t size, int timeout_ms, size_t *ret_n,
+                struct failure *f)
+{
+    CURLcode code;
+
+    *ret_n = 0;
+    while ((code = curl_easy_recv(c->curl, to, size, ret_n)) == CURLE_AGAIN)
+        if (!wait_for_socket(c, POLLIN, timeout_ms))
+            return 0;
+    if (code == CURLE_OK && *ret_n == 0)
+        return fail(f, 503, "no_answer", NULL, "%s: the server closed the connection", c->server);
+    return code == CURLE_OK ? 0 : fail_connection(c, code, f);
 }
 
 static const char *member(json_t *object, const char *name)

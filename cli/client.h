@@ -30,6 +30,15 @@ int client_post(struct client *c, struct buf *url, struct bytes body, struct cli
                 struct failure *f);
 /* client_get with 200 or nothing: what the server says otherwise becomes f. */
 int client_get_ok(struct client *c, struct buf *url, struct buf *ret_body, struct failure *f);
+/* The bare connection, for a protocol of its own. Each: 0 or FAILURE. host: as the header Host has
+ * it. */
+int client_connect(struct client *c, struct failure *f);
+const char *client_host(const struct client *c);
+int client_send(struct client *c, struct bytes data, struct failure *f);
+/* *ret_n: what has come, up to size; 0: nothing within timeout_ms. FAILURE: the peer closed, too.
+ */
+int client_recv(struct client *c, void *to, size_t size, int timeout_ms, size_t *ret_n,
+                struct failure *f);
 /* {code, message, hint} of a refusal as a failure; returns FAILURE. */
 int client_refused(const struct client_reply *r, struct failure *f);
 

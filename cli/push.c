@@ -1,8 +1,9 @@
 /*
- * hearth push: each file is one POST. An overloaded server says when to come again (429, 503); it
- * is asked again until the tries are used up. A profile that was refused for good does not keep the
- * others back.
+ * hearth push: each file is one POST (with --stream: push_stream.c). An overloaded server says when
+ * to come again (429, 503); it is asked again until the tries are used up. A profile that was
+ * refused for good does not keep the others back.
  */
+#include "cli/push.h"
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TAGS_GIVEN_MAX = 64, TRIES_MAX = 8, RETRY_AFTER_MAX_S = 60 };
+enum { RETRY_AFTER_MAX_S = 60 };
 #define OLD_NS (24 * INT64_C(3600) * NS_PER_S)
 
 static const char help[] =
@@ -32,14 +33,8 @@ static const char help[] =
     "the\n"
     "                       profile says\n"
     "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
+    "  --stream             all files over one connection, several at once\n"
     "  --quiet              say nothing of what went well\n";
-
-struct push {
-    const char *server, *service, *from, *until;
-    const char *tags[TAGS_GIVEN_MAX];
-    size_t n_tags;
-    bool quiet;
-};
 
 static void add_tag(struct client *c, struct buf *url, const char *tag)
 {
@@ -102,12 +97,12 @@ static int push_body(const struct push *p, struct client *c, struct bytes body, 
     int e = FAILURE;
 
     make_url(p, c, &url);
-    for (int i = 0; i < TRIES_MAX; i++) {
+    for (int i = 0; i < PUSH_TRIES_MAX; i++) {
         client_reply_deinit(&reply);
         e = client_post(c, &url, body, &reply, f);
         if (e != 0 || !is_busy(&reply))
             break;
-        if (i + 1 < TRIES_MAX)
+        if (i + 1 < PUSH_TRIES_MAX)
             wait_before_retry(&reply, &backoff);
     }
     if (e == 0 && reply.status != 200)
@@ -119,22 +114,44 @@ static int push_body(const struct push *p, struct client *c, struct bytes body, 
     return e;
 }
 
+void push_taken(const struct push *p, const char *path)
+{
+    if (!p->quiet)
+        printf("%s: taken\n", path);
+}
+
+int push_refused(const char *path, const struct failure *f)
+{
+    struct failure with_path;
+
+    fail(&with_path, f->status, f->code, f->hint[0] ? f->hint : NULL, "%s: %s", path, f->message);
+    return complain("push", &with_path);
+}
+
 static int push_file(const struct push *p, struct client *c, const char *path)
 {
     struct buf body = {0};
-    struct failure f, with_path;
+    struct failure f;
     int e = file_read(path, &body, &f);
 
     if (e == 0)
         e = push_body(p, c, buf_bytes(&body), path, &f);
     buf_deinit(&body);
-    if (e == 0) {
-        if (!p->quiet)
-            printf("%s: taken\n", path);
-        return 0;
-    }
-    fail(&with_path, f.status, f.code, f.hint[0] ? f.hint : NULL, "%s: %s", path, f.message);
-    return complain("push", &with_path);
+    if (e)
+        return push_refused(path, &f);
+    push_taken(p, path);
+    return 0;
+}
+
+static int push_files(const struct push *p, char *const *paths, size_t n)
+{
+    struct client *c = client_new(p->server);
+    int status = 0;
+
+    for (size_t i = 0; i < n; i++)
+        status |= push_file(p, c, paths[i]);
+    client_free(c);
+    return status;
 }
 
 /* text: the argument it came from. */
@@ -159,11 +176,14 @@ static int set_one(struct push *p, int arg, const char *value, const char *text)
     case 'q':
         p->quiet = true;
         return -1;
+    case 'm':
+        p->stream = true;
+        return -1;
     case 'g':
         if (!strchr(value, '=') || value[0] == '=')
             return wrong_usage("push", "--tag %s is not KEY=VALUE", value);
-        if (p->n_tags == TAGS_GIVEN_MAX)
-            return wrong_usage("push", "more than %d tags", TAGS_GIVEN_MAX);
+        if (p->n_tags == PUSH_TAGS_MAX)
+            return wrong_usage("push", "more than %d tags", PUSH_TAGS_MAX);
         p->tags[p->n_tags++] = value;
         return -1;
     default:
@@ -173,13 +193,16 @@ static int set_one(struct push *p, int arg, const char *value, const char *text)
 
 int verb_push(int argc, char **argv)
 {
-    static const struct option long_options[] = {
-        {"help", no_argument, NULL, 'h'},         {"service", required_argument, NULL, 's'},
-        {"server", required_argument, NULL, 'u'}, {"tag", required_argument, NULL, 'g'},
-        {"from", required_argument, NULL, 'f'},   {"until", required_argument, NULL, 't'},
-        {"quiet", no_argument, NULL, 'q'},        {0}};
+    static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
+                                                 {"service", required_argument, NULL, 's'},
+                                                 {"server", required_argument, NULL, 'u'},
+                                                 {"tag", required_argument, NULL, 'g'},
+                                                 {"from", required_argument, NULL, 'f'},
+                                                 {"until", required_argument, NULL, 't'},
+                                                 {"quiet", no_argument, NULL, 'q'},
+                                                 {"stream", no_argument, NULL, 'm'},
+                                                 {0}};
     struct push p = {0};
-    struct client *c;
     int arg, status = -1;
 
     opterr = 0;
@@ -192,10 +215,6 @@ int verb_push(int argc, char **argv)
         return wrong_usage("push", "no files were given");
     if (!p.service)
         return wrong_usage("push", "--service is missing");
-    c = client_new(p.server);
-    status = 0;
-    for (int i = optind; i < argc; i++)
-        status |= push_file(&p, c, argv[i]);
-    client_free(c);
-    return status;
+    return p.stream ? push_stream(&p, argv + optind, (size_t)(argc - optind))
+                    : push_files(&p, argv + optind, (size_t)(argc - optind));
 }

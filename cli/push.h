@@ -1,0 +1,26 @@
+/* hearth push, inside: what push.c (options, one POST for each file) and push_stream.c (all files
+ * over one connection) share. */
+#ifndef HEARTH_CLI_PUSH_H
+#define HEARTH_CLI_PUSH_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+enum { PUSH_TAGS_MAX = 64, PUSH_TRIES_MAX = 8 };
+
+struct push {
+    const char *server, *service, *from, *until;
+    const char *tags[PUSH_TAGS_MAX]; /* "key=value" */
+    size_t n_tags;
+    bool quiet, stream;
+};
+
+/* "a.pb.gz: taken", unless quiet. */
+void push_taken(const struct push *p, const char *path);
+/* Complains of the file; returns 1. */
+int push_refused(const char *path, const struct failure *f);
+
+/* Sends the files over one framed stream (docs/protocol.md). The exit status. */
+int push_stream(const struct push *p, char *const *paths, size_t n);
+
+#endif
