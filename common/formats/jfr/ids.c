@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+/* An array of so many is cheap, however few ids it is for: the classes of a JDK's chunk. */
+enum { DENSE_IDS_MIN = 8192 };
+
 void jfr_ids_deinit(struct jfr_ids *m)
 {
     free(m->id);
@@ -62,7 +65,7 @@ void jfr_ids_build(struct jfr_ids *m)
     m->secret = hash_secret();
     for (uint32_t i = 0; i < m->n; i++)
         max = m->id[i] > max ? m->id[i] : max;
-    if (max <= 4 * (uint64_t)m->n + 16) {
+    if (max < DENSE_IDS_MIN || max <= 4 * (uint64_t)m->n) {
         build_dense(m, max + 1);
         return;
     }

@@ -1,6 +1,6 @@
 /*
- * JFR metadata: the classes of one chunk, as the chunk itself describes them, and programs compiled
- * from them that pass or pick the fields of an event or a constant.
+ * JFR metadata: the classes of one chunk, as the chunk itself describes them. jfr/program.h reads
+ * values by them.
  *
  * Everything is known by its index in `classes`; ids are the chunk's. Names are views of the chunk
  * or of the arena. Valid until the next jfr_metadata_read. One thread.
@@ -90,33 +90,5 @@ uint32_t jfr_class_by_name(const struct jfr_metadata *m, struct bytes name);
 const struct jfr_field *jfr_field_of(const struct jfr_metadata *m, uint32_t class,
                                      const char *name);
 struct jfr_field *jfr_fields(const struct jfr_metadata *m, uint32_t class, uint32_t *ret_n);
-
-/*
- * The program of all fields of a class; slot_of says which slot a field goes to (JFR_NO_SLOT: it is
- * only passed), may be NULL. False: a class that cannot be read (a field of an unknown class, or
- * structs in structs without end). slot_of must not compile.
- */
-typedef uint8_t jfr_slot_of(void *ctx, const struct jfr_field *field);
-bool jfr_compile(struct jfr_metadata *m, uint32_t class, jfr_slot_of *slot_of, void *ctx,
-                 struct jfr_program *ret);
-/* The class's own program, without slots; compiled once. NULL: it cannot be read. */
-const struct jfr_program *jfr_program_of(struct jfr_metadata *m, uint32_t class);
-/* A field picked from an event or a constant. */
-struct jfr_value {
-    uint64_t number; /* as it stands: sign and width are the caller's. JFR_REF: the key; floats: see
-                        jfr_real() */
-    const uint8_t *text; /* JFR_STRING: where it begins */
-    uint32_t class;      /* JFR_REF */
-    uint8_t kind;        /* JFR_STRUCT: absent */
-};
-/* The value as a real number, whatever it is on the wire. */
-double jfr_real(const struct jfr_value *v);
-/* Runs a program at c: the fields that have slots are written to slots[], the others are passed,
- * those behind the last one are not looked at. */
-bool jfr_pick(struct jfr_metadata *m, struct jfr_cursor *c, const struct jfr_program *p,
-              struct jfr_value *slots);
-
-/* Passes one value of a class. False: malformed, or a class that cannot be read. */
-bool jfr_skip_value(struct jfr_metadata *m, struct jfr_cursor *c, uint32_t class);
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef HEARTH_FORMATS_JFR_POOLS_H
 #define HEARTH_FORMATS_JFR_POOLS_H
 
-#include "formats/jfr/metadata.h"
+#include "formats/jfr/program.h"
 
 struct jfr_pool {
     uint32_t class;

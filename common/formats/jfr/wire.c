@@ -6,7 +6,10 @@
 
 #include <endian.h>
 
-enum { VARINT_BYTES_MAX = 9 };
+enum {
+    VARINT_BYTES_MAX = 9,
+    TEXT_BYTES_MAX = 3 << 16, /* more than any symbol keeps, in any encoding */
+};
 
 bool jfr_varint_long(struct jfr_cursor *c, uint64_t *ret)
 {
@@ -80,24 +83,26 @@ bool jfr_read_text(struct jfr_cursor *c, struct jfr_text *ret)
     return true;
 }
 
-static void append_char(struct buf *out, uint32_t c)
+/* At out, which has room for four bytes; returns the end. */
+static uint8_t *put_char(uint8_t *out, uint32_t c)
 {
     if (c < 0x80) {
-        buf_append_u8(out, (uint8_t)c);
-        return;
+        *out++ = (uint8_t)c;
+        return out;
     }
     if (c < 0x800) {
-        buf_append_u8(out, (uint8_t)(0xc0 | c >> 6));
+        *out++ = (uint8_t)(0xc0 | c >> 6);
     } else {
         if (c < 0x10000) {
-            buf_append_u8(out, (uint8_t)(0xe0 | c >> 12));
+            *out++ = (uint8_t)(0xe0 | c >> 12);
         } else {
-            buf_append_u8(out, (uint8_t)(0xf0 | c >> 18));
-            buf_append_u8(out, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
+            *out++ = (uint8_t)(0xf0 | c >> 18);
+            *out++ = (uint8_t)(0x80 | (c >> 12 & 0x3f));
         }
-        buf_append_u8(out, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
+        *out++ = (uint8_t)(0x80 | (c >> 6 & 0x3f));
     }
-    buf_append_u8(out, (uint8_t)(0x80 | (c & 0x3f)));
+    *out++ = (uint8_t)(0x80 | (c & 0x3f));
+    return out;
 }
 
 static bool is_ascii(struct bytes s)
@@ -110,38 +115,47 @@ static bool is_ascii(struct bytes s)
 }
 
 /* UTF-16: two surrogates are one character; one alone becomes what is no UTF-8, and is repaired. */
-static void append_chars(struct buf *out, struct jfr_cursor c)
+static uint8_t *put_chars(uint8_t *out, struct jfr_cursor c)
 {
     uint64_t unit, high = 0;
 
     while (jfr_left(&c) && jfr_number(&c, 2, &unit)) {
         unit &= 0xffff;
         if (high && unit >= 0xdc00 && unit < 0xe000) {
-            append_char(out, 0x10000 + (uint32_t)((high - 0xd800) << 10 | (unit - 0xdc00)));
+            out = put_char(out, 0x10000 + (uint32_t)((high - 0xd800) << 10 | (unit - 0xdc00)));
             high = 0;
             continue;
         }
         if (high)
-            append_char(out, (uint32_t)high);
+            out = put_char(out, (uint32_t)high);
         high = unit >= 0xd800 && unit < 0xdc00 ? unit : 0;
         if (!high)
-            append_char(out, (uint32_t)unit);
+            out = put_char(out, (uint32_t)unit);
     }
-    if (high)
-        append_char(out, (uint32_t)high);
+    return high ? put_char(out, (uint32_t)high) : out;
 }
 
 struct bytes jfr_text_utf8(const struct jfr_text *t, struct buf *scratch)
 {
+    struct bytes in = t->bytes;
+    uint8_t *end;
+
     if (t->encoding == JFR_UTF8 || (t->encoding == JFR_LATIN1 && is_ascii(t->bytes)))
         return t->bytes;
+    if (t->bytes.len == 0)
+        return BYTES_LIT("");
+    if (in.len > TEXT_BYTES_MAX)
+        in.len = TEXT_BYTES_MAX;
     buf_reset(scratch);
+    buf_reserve(scratch, 3 * in.len + 1); /* a unit is a byte at least, and three at most */
+    end = scratch->data;
     if (t->encoding == JFR_LATIN1)
-        for (size_t i = 0; i < t->bytes.len; i++)
-            append_char(scratch, t->bytes.data[i]);
-    else if (t->encoding == JFR_CHARS)
-        append_chars(scratch, jfr_cursor_of(t->bytes, t->compressed));
-    return scratch->len ? buf_bytes(scratch) : BYTES_LIT("");
+        for (size_t i = 0; i < in.len; i++)
+            end = put_char(end, in.data[i]);
+    else
+        end = put_chars(end, jfr_cursor_of(in, t->compressed));
+    scratch->len = (size_t)(end - scratch->data);
+    return buf_bytes(scratch);
 }
 
 bool jfr_next_event(struct jfr_cursor *c, const uint8_t *chunk, struct jfr_event *ret)

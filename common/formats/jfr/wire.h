@@ -95,7 +95,8 @@ static inline bool jfr_skip(struct jfr_cursor *c, uint64_t n)
 bool jfr_skip_varints(struct jfr_cursor *c, uint64_t n);
 bool jfr_read_text(struct jfr_cursor *c, struct jfr_text *ret);
 /* The text as UTF-8: a view of it where it is that already, or of scratch, which is emptied first.
- * May hold bytes that are no UTF-8, as the input may. A pooled or absent one is empty. */
+ * May hold bytes that are no UTF-8, as the input may; of a huge one the begin. A pooled or absent
+ * one is empty. */
 struct bytes jfr_text_utf8(const struct jfr_text *t, struct buf *scratch);
 
 /* What frames a checkpoint, the metadata and any event. */

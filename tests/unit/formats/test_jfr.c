@@ -245,6 +245,27 @@ static void strings_are_read_in_all_their_encodings(void **state)
     }
 }
 
+/* Two units above 0xffff are one character; a half alone is no character. */
+static void characters_beyond_16_bits_are_pairs(void **state)
+{
+    static const char pools[] = "10L 1  1L 4B 4 55357S 56832S 55357S 97S  11L 0  12L 1  1L 0L 1L 0 "
+                                "0B  15L 1  1L 0B 1 1L 0 0 0L";
+    struct fixture *x = *state;
+
+    for (unsigned flags = 0; flags < 2; flags++) {
+        buf_reset(&x->rec.out);
+        recording_chunk(&x->rec, flags);
+        recording_classes(&x->rec, TYPES SAMPLE SETTING);
+        recording_event(&x->rec, 101, INTERVAL);
+        recording_pools(&x->rec, 4, pools);
+        recording_event(&x->rec, 100, "1L 0L 1L 0L");
+        recording_end(&x->rec);
+        assert_read(x, CPU_HEADER "\xf0\x9f\x98\x80\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                                  "a 1000\n");
+        assert_int_equal(x->told.stats.utf8_repaired, 1);
+    }
+}
+
 static void what_sleeps_takes_no_cpu(void **state)
 {
     struct fixture *x = *state;
@@ -752,6 +773,7 @@ int main(void)
         TEST(chunks_have_type_ids_of_their_own),
         TEST(chunks_that_are_not_finished_are_skipped),
         TEST(strings_are_read_in_all_their_encodings),
+        TEST(characters_beyond_16_bits_are_pairs),
         TEST(what_sleeps_takes_no_cpu),
         TEST(samples_of_the_wall_clock_are_wall_time),
         TEST(a_wall_clock_sample_stands_for_many),
