@@ -238,15 +238,7 @@ class Replay:
 
 def one_test_each(chosen):
     """A test method for each recording, for a class statement."""
-    try:
-        found = [r for r in recordings.recordings() if chosen(r)]
-    except unittest.SkipTest as e:
-        why = str(e)
-
-        def skipped(self):
-            raise unittest.SkipTest(why)
-        return {"test_recordings": skipped}
-    return {"test_" + r.name: (lambda self, r=r: self.check(r)) for r in found}
+    return {"test_" + r.name: (lambda self, r=r: self.check(r)) for r in recordings.recordings() if chosen(r)}
 
 
 class Tcp(Replay):
@@ -268,7 +260,6 @@ class Together:
     """All recordings in one system: what flows adds up, by service and type."""
 
     def test_totals_are_the_sums_of_all_recordings(self):
-        cluster.need_data("agents")
         system = self.make()
         self.addCleanup(system.close)
         wanted = collections.Counter()
@@ -282,7 +273,7 @@ class Together:
                 if not SNAPSHOT.search(type_):
                     wanted[service, type_] += want["total"]
                     slack[service, type_] += want.get("slack", 0)
-        self.assertGreater(len(wanted), 40)
+        self.assertGreater(len(wanted), 20)
 
         def all_there():
             return all(abs(self.total(system, *key) - want) <= slack[key] for key, want in wanted.items())
@@ -318,7 +309,6 @@ class Retries(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cluster.need_data("agents")
         cls.recording = next(r for r in recordings.recordings() if r.name == "dd_trace_go_2_12_0")
 
     def setUp(self):
@@ -446,7 +436,7 @@ class Uploads(unittest.TestCase):
         self.assertEqual(header["agent"], "dd-trace-x")
 
     def test_how_the_network_cuts_the_bytes_does_not_matter(self):
-        recording = next(r for r in recordings.recordings() if r.name == "dd_trace_js_5_132_0")     # chunked
+        recording = next(r for r in recordings.recordings() if r.name == "dd_trace_js_6_21_0")      # chunked
         with open(recording.path, "rb") as f:
             raw = f.read()
         with recordings.connect(self.system.all.push_port) as s:
@@ -454,7 +444,7 @@ class Uploads(unittest.TestCase):
             for at in range(0, len(raw), 97):
                 s.sendall(raw[at:at + 97])
             self.assertEqual(recordings.receive(s).status, 200)
-        self.wait_for_total("demo-node", WALL, 4544848000)
+        self.wait_for_total("demo-node", WALL, wanted_types(recording)[WALL]["total"])
 
 
 class Siblings(unittest.TestCase):

@@ -1,0 +1,50 @@
+"""Tenants, by X-Scope-OrgID, from the push to the page's API."""
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
+import cluster
+import pprofgen
+
+FLUSH = {"HEARTH_FLUSH_INTERVAL": "200ms"}
+
+
+class Tenants:
+    @classmethod
+    def setUpClass(cls):
+        cls.system = cls.make()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.system.close()
+
+    def test_a_tenant_sees_its_own_profiles_only(self):
+        tenant = {"X-Scope-OrgID": "team-a"}
+        self.system.push(pprofgen.profile({"main;secret": 3}), headers=tenant, service="private")
+
+        def services(headers):
+            listed = json.loads(cluster.get(self.system.query_port, "/api/v1/services", headers=headers))
+            return [s["name"] for s in listed["services"]]
+        cluster.until(lambda: services(tenant) == ["private"], 30, "the tenant's own service")
+        self.assertNotIn("private", services(None))
+        with self.assertRaises(cluster.Refused) as refused:
+            self.system.push(b"", headers={"X-Scope-OrgID": "a/b"}, service="private")
+        self.assertEqual(refused.exception.status, 400)
+
+
+class StandaloneTenants(Tenants, unittest.TestCase):
+    @staticmethod
+    def make():
+        return cluster.Standalone(env=FLUSH)
+
+
+class ClusterTenants(Tenants, unittest.TestCase):
+    @staticmethod
+    def make():
+        return cluster.Cluster(env=FLUSH, topic_prefix="tenants")
+
+
+if __name__ == "__main__":
+    unittest.main()
