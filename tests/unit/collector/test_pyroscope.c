@@ -247,6 +247,30 @@ static void what_an_agent_gets_wrong_is_told_in_pyroscope_s_words(void **state)
     assert_int_equal(f->n_seen, 0);
 }
 
+/* The answer is for nobody; the profile counts all the same, and the request is read till then. */
+static void an_agent_may_go_away_before_its_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct http_answer a;
+
+    for (int i = 0; i < 20; i++) {
+        struct buf request =
+            read_file(i % 2 ? TEST_DATA "/agents/pyroscope-io-1.4.0/request.http"
+                            : TEST_DATA "/agents/pyroscope-nodejs-0.6.4/request.http");
+        struct linger now = {.l_onoff = 1};
+        int fd = http_connect(f->port);
+
+        assert_true(http_send(fd, buf_bytes(&request), 0));
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+        usleep((useconds_t)(i * 50));
+        close(fd); /* a reset */
+        buf_deinit(&request);
+    }
+    a = replay(f, "pyroscope-rs-2.1.5/request.http");
+    assert_int_equal(a.status, 200);
+    http_answer_deinit(&a);
+}
+
 #define PUSH "/push.v1.PusherService/Push"
 
 /* Two series of different services, one of them without a name; the first has two profiles. */
@@ -398,6 +422,7 @@ int main(void)
         COLLECTOR_TEST(ingest_takes_every_format),
         COLLECTOR_TEST(without_times_a_profile_is_of_its_arrival),
         COLLECTOR_TEST(what_an_agent_gets_wrong_is_told_in_pyroscope_s_words),
+        COLLECTOR_TEST(an_agent_may_go_away_before_its_answer),
         COLLECTOR_TEST(each_profile_of_a_push_is_of_its_series),
         COLLECTOR_TEST(a_push_may_be_json),
         COLLECTOR_TEST(what_a_push_gets_wrong_is_told_in_connect_s_words),
