@@ -6,7 +6,6 @@ an agent that cannot be installed fails instead of being skipped.
 """
 import collections
 import concurrent.futures
-import json
 import os
 import re
 import shutil
