@@ -134,8 +134,9 @@ static int begin_node(struct v8 *v, uint32_t parent)
 {
     const struct profile_limits *l = v->r->rd->limits;
 
-    if (v->n_nodes >= l->nodes_max)
-        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "stack_nodes_max");
+    /* A node is a place in code with all that is known of it: it weighs as much as a location. */
+    if (v->n_nodes >= l->locations_max)
+        return text_limit(v->r, "nodes", l->locations_max, "locations_max");
     XGROW(v->node, v->node_cap, v->n_nodes + 1);
     v->at = (uint32_t)v->n_nodes;
     v->node[v->n_nodes++] = (struct node){.parent = parent, .place = NONE};
@@ -160,8 +161,8 @@ static int add_edge(struct v8 *v, int64_t child)
 {
     const struct profile_limits *l = v->r->rd->limits;
 
-    if (v->n_edges >= l->nodes_max)
-        return text_limit(v->r, "nodes in its call tree", l->nodes_max, "stack_nodes_max");
+    if (v->n_edges >= l->locations_max)
+        return text_limit(v->r, "children", l->locations_max, "locations_max");
     XGROW(v->edge, v->edge_cap, v->n_edges + 1);
     v->edge[v->n_edges++] = (struct edge){v->at, child};
     return 0;
