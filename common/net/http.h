@@ -1,12 +1,13 @@
 /*
- * HTTP/1.1 server on libuv and llhttp: TCP and unix listeners, keep-alive, Content-Length and chunked
- * bodies, Expect: 100-continue, deadlines, caps, backpressure. One loop thread.
+ * HTTP/1.1 server on libuv and llhttp: TCP and unix listeners, keep-alive, Content-Length and
+ * chunked bodies, Expect: 100-continue, deadlines, caps, backpressure. One loop thread.
  *
  * A request reaches its handler when its body is there, whole, in memory that was charged to the
- * server's body budget before it was read (Content-Length; a growing reservation for chunked bodies).
- * The handler answers now or later, exactly once, on the loop's thread; further requests of the
- * connection wait for that. A peer that goes away is not the handler's concern: the answer is then
- * dropped. What breaks a limit is answered here with JSON {code, message, hint} and counted.
+ * server's body budget before it was read (Content-Length; a growing reservation for chunked
+ * bodies). The handler answers now or later, exactly once, on the loop's thread; further requests
+ * of the connection wait for that. A peer that goes away is not the handler's concern: the answer
+ * is then dropped. What breaks a limit is answered here with JSON {code, message, hint} and
+ * counted.
  */
 #ifndef HEARTH_NET_HTTP_H
 #define HEARTH_NET_HTTP_H
@@ -20,10 +21,10 @@ struct http_server;
 struct http_request;
 
 struct http_limits {
-    size_t header_bytes_max;        /* 16 KiB */
-    size_t body_bytes_max;          /* of one body, as sent */
-    size_t budget_bytes_max;        /* of all bodies in memory; above: 503 with Retry-After */
-    size_t *budget_used;            /* shared with other servers of the loop; NULL: its own */
+    size_t header_bytes_max; /* 16 KiB */
+    size_t body_bytes_max;   /* of one body, as sent */
+    size_t budget_bytes_max; /* of all bodies in memory; above: 503 with Retry-After */
+    size_t *budget_used;     /* shared with other servers of the loop; NULL: its own */
     uint32_t connections_max;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
 };
@@ -32,8 +33,8 @@ extern const struct http_limits http_limits_default;
 typedef void http_handler(struct http_request *req, void *ctx);
 
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits);
-/* path: exact, or "/prefix*", or "*" and what paths end in; methods: "GET", "POST", or "GET|POST". An
- * exact path wins, then the longest; a known path with another method is 405. GET serves HEAD.
+/* path: exact, or "/prefix*", or "*" and what paths end in; methods: "GET", "POST", or "GET|POST".
+ * An exact path wins, then the longest; a known path with another method is 405. GET serves HEAD.
  * Strings are borrowed for ever. */
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
                 void *ctx);
@@ -42,8 +43,8 @@ void http_route(struct http_server *s, const char *methods, const char *path, ht
  * 0, or FAILURE with f naming address and setting. A unix socket nobody answers on is replaced. */
 int http_listen(struct http_server *s, const char *address, const char *setting, int *ret_port,
                 struct failure *f);
-/* The permissions of unix sockets listened on from now on. 0666 at first: everybody on this machine may
- * send, as through the loopback port. */
+/* The permissions of unix sockets listened on from now on. 0666 at first: everybody on this machine
+ * may send, as through the loopback port. */
 void http_unix_mode(struct http_server *s, mode_t mode);
 /* Stops accepting, lets running requests finish within grace_ms, closes; then closed, once. */
 void http_server_close(struct http_server *s, uint32_t grace_ms, void (*closed)(void *ctx),
@@ -51,8 +52,8 @@ void http_server_close(struct http_server *s, uint32_t grace_ms, void (*closed)(
 
 /* The request. Views are valid until it is answered. */
 struct bytes http_method(const struct http_request *r);
-struct bytes http_path(const struct http_request *r);           /* percent-decoded, without query */
-struct bytes http_header(const struct http_request *r, const char *name);   /* empty: absent */
+struct bytes http_path(const struct http_request *r); /* percent-decoded, without query */
+struct bytes http_header(const struct http_request *r, const char *name); /* empty: absent */
 struct bytes http_body(const struct http_request *r);
 /* The value of a query parameter, percent- and plus-decoded; data NULL: absent. */
 struct bytes http_param(const struct http_request *r, const char *name);
