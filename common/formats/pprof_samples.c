@@ -179,7 +179,7 @@ static int add_values(struct pprof_reader *r, struct bytes packed)
 /* Repeated numbers that are not packed come one by one. */
 static int add_scalar(struct pprof_reader *r, const struct pb_field *f)
 {
-    uint8_t packed[10];
+    uint8_t packed[CHUNK + 8] = {0}; /* as much as add_chunk() reads, wherever it stands */
 
     if (f->type != PB_VARINT)
         return pprof_malformed(r, "a sample");
