@@ -8,8 +8,9 @@
 
 #include <stdlib.h>
 
-/* An array of so many is cheap, however few ids it is for: the classes of a JDK's chunk. */
-enum { DENSE_IDS_MIN = 8192 };
+/* An array of up to 128 places an id is worth it: the classes of a JDK's chunk have such ids, and
+ * one is looked up for each event. No larger: it would be cleared for every chunk of a body. */
+enum { DENSE_PLACES_MAX = 128, DENSE_MAX = 8192 };
 
 void jfr_ids_deinit(struct jfr_ids *m)
 {
@@ -65,7 +66,8 @@ void jfr_ids_build(struct jfr_ids *m)
     m->secret = hash_secret();
     for (uint32_t i = 0; i < m->n; i++)
         max = m->id[i] > max ? m->id[i] : max;
-    if (max < DENSE_IDS_MIN || max <= 4 * (uint64_t)m->n) {
+    if (max <= 4 * (uint64_t)m->n + 16 ||
+        (max < DENSE_MAX && max < DENSE_PLACES_MAX * (uint64_t)m->n)) {
         build_dense(m, max + 1);
         return;
     }
