@@ -312,7 +312,7 @@ static int read_answer(struct stream *s, struct failure *f)
 static int run(struct stream *s, struct failure *f)
 {
     for (;;) {
-        int wait_ms;
+        int wait_ms = -1;
         struct item *item = next_item(s, &wait_ms);
 
         if (item && s->in_flight < s->welcome.in_flight_max) {
