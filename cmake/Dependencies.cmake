@@ -31,14 +31,17 @@ endif()
 
 # Control messages (the record's header) by protobuf-c; it never sees bytes that were not CRC-checked.
 find_program(PROTOC_C protoc-c REQUIRED)
+# hearth_proto(TARGET FILE [DIR]): DIR is proto/ unless given.
 function(hearth_proto target proto)
     get_filename_component(name ${proto} NAME_WE)
+    set(from ${CMAKE_SOURCE_DIR}/proto ${ARGN})
+    list(GET from -1 from)
     set(dir ${CMAKE_BINARY_DIR}/proto/${target})
     file(MAKE_DIRECTORY ${dir})
     add_custom_command(
         OUTPUT ${dir}/${name}.pb-c.c ${dir}/${name}.pb-c.h
-        COMMAND ${PROTOC_C} --c_out=${dir} -I ${CMAKE_SOURCE_DIR}/proto ${CMAKE_SOURCE_DIR}/proto/${proto}
-        DEPENDS ${CMAKE_SOURCE_DIR}/proto/${proto})
+        COMMAND ${PROTOC_C} --c_out=${dir} -I ${from} ${from}/${proto}
+        DEPENDS ${from}/${proto})
     add_library(${target} STATIC ${dir}/${name}.pb-c.c)
     target_include_directories(${target} SYSTEM PUBLIC ${dir})
     target_link_libraries(${target} PUBLIC PkgConfig::protobufc)
