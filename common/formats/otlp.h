@@ -2,8 +2,8 @@
  * OTLP profiles (opentelemetry.proto.profiles.v1development), as ExportProfilesServiceRequest or
  * ProfilesData: the layouts ≥ 1.10 and 1.8 / 1.9, told apart by what the request's samples hold
  * (otlp_layout.c has the rules); older ones refused. A hand-written two-pass reader: the dictionary
- * is located first, nothing is allocated per message, every index is bounded, AnyValues have a
- * depth cap.
+ * is located first, nothing is allocated per message, every index is bounded, and nested
+ * AnyValues are not looked into: nothing recurses.
  *
  * Each Profile message is emitted by itself, with the attributes of its resource and scope.
  */

@@ -2,8 +2,8 @@
  * Protobuf messages from text, for tests: `2{1[1 2] 2:5 3{1:7}} 6"cpu"` is field 2, a message with
  * the packed numbers 1 and 2 in field 1, the number 5 in field 2 and a message in field 3; and
  * field 6, the bytes cpu. `3@7` is the fixed64 7 in field 3, `5<7 8>` two of them packed, `4#0aff`
- * the bytes 0a ff in field 4. Numbers may be negative. It knows nothing of any message, so it can write
- * what no producer would.
+ * the bytes 0a ff in field 4. Numbers may be negative. It knows nothing of any message, so it can
+ * write what no producer would.
  */
 #ifndef TESTS_LIB_WIRE_H
 #define TESTS_LIB_WIRE_H
