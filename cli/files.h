@@ -12,23 +12,23 @@ int file_read(const char *path, struct buf *out, struct failure *f);
 int file_write(const char *path, struct bytes data, struct failure *f);
 
 /*
- * Profiles of files added up, with tables of their own: one sum for each list of sample types, for a
- * file may hold several profiles (perf's events, JFR). All labels are kept as identity, as google/pprof
- * merges; time is the earliest, duration the sum, period the largest.
+ * Profiles of files added up, with tables of their own: one sum for each list of sample types, for
+ * a file may hold several profiles (perf's events, JFR). All labels are kept as identity, as
+ * google/pprof merges; time is the earliest, duration the sum, period the largest.
  */
 struct loaded {
     struct symbols *symbols;
     struct stacks *stacks;
     struct decoder *decoder;
     struct pprof_reader *pprof;
-    struct profile **sums;      /* in order of appearance */
+    struct profile **sums; /* in order of appearance */
     size_t n_sums, cap_sums;
     struct pprof_header header; /* of those that are pprof */
 };
 void loaded_init(struct loaded *l);
 void loaded_deinit(struct loaded *l);
-/* Adds an encoded profile in any format; name is for messages. format: NULL, or what formats/decode.h
- * calls it. */
+/* Adds an encoded profile in any format; name is for messages. format: NULL, or what
+ * formats/decode.h calls it. */
 int loaded_add(struct loaded *l, struct bytes body, const char *name, const char *format,
                struct failure *f);
 

@@ -1,8 +1,8 @@
 /*
  * What a pprof says beside its samples and Hearth's profiles have no place for: comments, the
- * documentation's address, the patterns of frames to drop and keep. Gathered from files, and added to
- * the file they are merged into, as google/pprof merges them: every comment once, the first address,
- * the patterns of the first file.
+ * documentation's address, the patterns of frames to drop and keep. Gathered from files, and added
+ * to the file they are merged into, as google/pprof merges them: every comment once, the first
+ * address, the patterns of the first file.
  */
 #ifndef HEARTH_CLI_PPROF_HEADER_H
 #define HEARTH_CLI_PPROF_HEADER_H

@@ -1,12 +1,12 @@
 /*
- * Pull: scrapes net/http/pprof of Go services on a schedule, and hands what it reads to the collector
- * as if the service had sent it.
+ * Pull: scrapes net/http/pprof of Go services on a schedule, and hands what it reads to the
+ * collector as if the service had sent it.
  *
  * Every pull_interval, from a moment of its own, a target is asked for one profile after the other,
- * never for two at a time. CPU is a profile of pull_cpu, asked for last. What Go counts from the start
- * of the process (allocations, lock contention, blocking) is kept, and what is handed on is what came
- * since the last answer that was counted: nothing between two scrapes is lost, and nothing is counted
- * before the second. What lives (heap in use, goroutines) is handed on as it is.
+ * never for two at a time. CPU is a profile of pull_cpu, asked for last. What Go counts from the
+ * start of the process (allocations, lock contention, blocking) is kept, and what is handed on is
+ * what came since the last answer that was counted: nothing between two scrapes is lost, and
+ * nothing is counted before the second. What lives (heap in use, goroutines) is handed on as it is.
  *
  * Loop thread. One owner: the collector.
  */

@@ -5,11 +5,11 @@
 #include "collector/intake.h"
 
 struct pull_target {
-    char *text;                 /* a copy that is cut up; the rest points into it */
+    char *text; /* a copy that is cut up; the rest points into it */
     const char *service, *host;
-    char *path;                 /* "/debug/pprof" */
-    char *tags;                 /* "TAG=VALUE;TAG=VALUE", or NULL */
-    char *instance;             /* "host:port" */
+    char *path;     /* "/debug/pprof" */
+    char *tags;     /* "TAG=VALUE;TAG=VALUE", or NULL */
+    char *instance; /* "host:port" */
     uint16_t port;
 };
 

@@ -1,7 +1,7 @@
 /*
- * Scrape: one GET of one address by HTTP/1.1, as strict as a scraper has to be: the name is resolved
- * once and only an allowed address is talked to, redirects are not followed, and the time and the
- * body have caps. A connection is used once. Loop thread.
+ * Scrape: one GET of one address by HTTP/1.1, as strict as a scraper has to be: the name is
+ * resolved once and only an allowed address is talked to, redirects are not followed, and the time
+ * and the body have caps. A connection is used once. Loop thread.
  */
 #ifndef HEARTH_COLLECTOR_SCRAPE_H
 #define HEARTH_COLLECTOR_SCRAPE_H
@@ -21,10 +21,10 @@ int networks_parse(struct networks *n, const char *list, const char *setting, st
 void networks_deinit(struct networks *n);
 bool networks_hold(const struct networks *n, const struct sockaddr *address);
 
-struct scrape_request {             /* borrowed until done */
-    const char *host;               /* name or address, without brackets */
+struct scrape_request { /* borrowed until done */
+    const char *host;   /* name or address, without brackets */
     uint16_t port;
-    const char *path;               /* with its query */
+    const char *path; /* with its query */
     const struct networks *allowed;
     size_t body_max;
     uint64_t timeout_ms;
@@ -32,8 +32,8 @@ struct scrape_request {             /* borrowed until done */
 
 struct scrape;
 /*
- * Exactly once, when all handles are closed; not before scrape_start returned. failure NULL: body has
- * the answer's (its memory may be taken by zeroing it). Codes: resolve, not_allowed, connect,
+ * Exactly once, when all handles are closed; not before scrape_start returned. failure NULL: body
+ * has the answer's (its memory may be taken by zeroing it). Codes: resolve, not_allowed, connect,
  * timeout, status, too_large, malformed, cancelled.
  */
 typedef void scrape_done_cb(void *ctx, const struct failure *failure, struct buf *body);
