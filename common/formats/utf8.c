@@ -1,5 +1,6 @@
 /* RFC 3629, table 3-7 of Unicode: no overlong forms, no surrogates, nothing above U+10FFFF. Almost
- * every name is ASCII, so eight bytes at a time are tried first. */
+ * every name is ASCII, so eight bytes at a time are tried first, the last eight over the others
+ * rather than byte by byte. */
 #include "formats/utf8.h"
 
 static bool is_tail(uint8_t c)
@@ -25,16 +26,37 @@ static size_t char_len(const uint8_t *p, size_t left)
     return n;
 }
 
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static bool is_ascii(struct bytes s)
+{
+    uint64_t any = 0;
+
+    if (s.len < sizeof any) {
+        for (size_t i = 0; i < s.len; i++)
+            any |= s.data[i];
+        return (any & HIGH_BITS) == 0;
+    }
+    for (size_t i = 0; i + sizeof any < s.len; i += sizeof any)
+        any |= load64(s.data + i);
+    any |= load64(s.data + s.len - sizeof any);
+    return (any & HIGH_BITS) == 0;
+}
+
 static size_t ascii_prefix(struct bytes s)
 {
     size_t i = 0;
-    uint64_t word;
 
-    for (; i + sizeof word <= s.len; i += sizeof word) {
-        memcpy(&word, s.data + i, sizeof word);
-        if (word & UINT64_C(0x8080808080808080))
-            break;
-    }
+    while (i + 8 <= s.len && !(load64(s.data + i) & HIGH_BITS))
+        i += 8;
     while (i < s.len && s.data[i] < 0x80)
         i++;
     return i;
@@ -42,9 +64,11 @@ static size_t ascii_prefix(struct bytes s)
 
 bool utf8_valid(struct bytes s)
 {
-    size_t i = ascii_prefix(s), n;
+    size_t i, n;
 
-    for (; i < s.len; i += n) {
+    if (is_ascii(s))
+        return true;
+    for (i = ascii_prefix(s); i < s.len; i += n) {
         n = char_len(s.data + i, s.len - i);
         if (n == 0)
             return false;
