@@ -140,18 +140,27 @@ static void end_round(struct target *t)
         uv_timer_start(&t->timer, on_timer, spare > 0 ? (uint64_t)spare : 0, 0);
 }
 
+/* A change is said once, so it is never among the lines that the logger leaves out. */
+static void say(const struct target *t, const struct failure *f)
+{
+    const struct log_field fields[] = {
+        F_STR("service", t->name.service),     F_STR("target", t->name.instance),
+        F_STR("profile", kinds[t->kind].name), F_STR("reason", f ? f->code : ""),
+        F_STR("message", f ? f->message : ""),
+    };
+    enum { N_FIELDS = sizeof fields / sizeof *fields, N_WITHOUT_REASON = 3 };
+    enum log_level level = f ? LOG_WARN : LOG_INFO;
+
+    if (level >= logger_level())
+        logger_write(NULL, level, f ? "scrape_failed" : "scrape_recovered", fields,
+                     f ? N_FIELDS : N_WITHOUT_REASON);
+}
+
 static void count(struct target *t, const char *result, const struct failure *f)
 {
-    const char *name = kinds[t->kind].name;
-
     collector_count_scrape(result);
-    if (f && !t->failing[t->kind])
-        LOG(LOG_WARN, "scrape_failed", F_STR("service", t->name.service),
-            F_STR("target", t->name.instance), F_STR("profile", name), F_STR("reason", f->code),
-            F_STR("message", f->message));
-    if (!f && t->failing[t->kind])
-        LOG(LOG_INFO, "scrape_recovered", F_STR("service", t->name.service),
-            F_STR("target", t->name.instance), F_STR("profile", name));
+    if (t->failing[t->kind] != (f != NULL))
+        say(t, f);
     t->failing[t->kind] = f != NULL;
 }
 

@@ -210,7 +210,7 @@ class Pull(Pulling):
                 self.assertEqual(names, ["ok"])
                 log = system.main.tail(20000)
                 self.assertIn("redirects are not followed", log)
-                self.assertLessEqual(log.count("scrape_failed"), 8, log)      # each once, while it lasts
+                self.assertEqual(log.count("scrape_failed"), 8, log)      # each once, while it lasts
             finally:
                 for s in services.values():
                     s.__exit__()
