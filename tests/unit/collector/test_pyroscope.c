@@ -216,6 +216,22 @@ static void without_times_a_profile_is_of_its_arrival(void **state)
     assert_string_equal(s->labels, "shop||app_name=a.b/c||pprof");
 }
 
+/* pyroscope-go's last flush: until is cut to a multiple of its period, from is not. */
+static void a_window_whose_end_was_cut_before_its_start_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    int64_t from = clock_wall_ns() - 5 * NS_PER_S;
+    char target[120];
+    struct http_answer a;
+
+    snprintf(target, sizeof target, "/ingest?name=shop&from=%lld&until=%lld", (long long)from,
+             (long long)(from - 2 * NS_PER_S));
+    a = post(f, target, TINY);
+    assert_int_equal(a.status, 200);
+    http_answer_deinit(&a);
+    assert_true(wait_for(f, 1)->end_ns == from);
+}
+
 /* {"code":"…","message":"…"}, as Pyroscope's agents know it. */
 static void what_an_agent_gets_wrong_is_told_in_pyroscope_s_words(void **state)
 {
@@ -421,6 +437,7 @@ int main(void)
         COLLECTOR_TEST(async_profiler_s_folded_stacks_are_understood),
         COLLECTOR_TEST(ingest_takes_every_format),
         COLLECTOR_TEST(without_times_a_profile_is_of_its_arrival),
+        COLLECTOR_TEST(a_window_whose_end_was_cut_before_its_start_is_taken),
         COLLECTOR_TEST(what_an_agent_gets_wrong_is_told_in_pyroscope_s_words),
         COLLECTOR_TEST(an_agent_may_go_away_before_its_answer),
         COLLECTOR_TEST(each_profile_of_a_push_is_of_its_series),
