@@ -20,7 +20,7 @@ EACH = 5
 class CuttingProxy:
     """Passes connections on to a port; cut() breaks all that are open, without a word."""
 
-    def __init__(self, port, delay=0.002):
+    def __init__(self, port, delay):
         self.port, self.delay, self.open, self.cuts = port, delay, [], 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.address = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -30,9 +30,13 @@ class CuttingProxy:
         while True:
             try:
                 client, _ = self.listener.accept()
-                server = socket.create_connection(("127.0.0.1", self.port))
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.port))
+            except OSError:         # it is being restarted
+                client.close()
+                continue
             self.open += [client, server]
             for a, b in (client, server), (server, client):
                 threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
@@ -110,10 +114,10 @@ class Stream(unittest.TestCase):
         self.check_all_counted_once()
 
     def test_a_connection_that_is_cut_again_and_again_counts_each_once(self):
-        proxy = CuttingProxy(self.system.push_port)
+        proxy = CuttingProxy(self.system.push_port, 0.02)   # so that there is a middle to cut
         push = self.begin(proxy.address, *self.paths)
         while push.poll() is None and proxy.cuts < 6:
-            time.sleep(0.06)
+            time.sleep(0.15)
             proxy.cut()
         status, out, err = self.end(push)
         proxy.listener.close()
