@@ -254,6 +254,44 @@ static void samples_that_differ_in_what_is_set_aside_count_once(void **state)
     buf_deinit(&raw);
 }
 
+static void sums_stop_at_the_ends_and_are_counted(void **state)
+{
+    struct fixture *x = *state;
+
+    /* Folded while reading, and again with what the profile has. */
+    for (uint64_t round = 1; round <= 2; round++) {
+        assert_int_equal(read_text(x, TYPE FUNCTIONS LOCATIONS LABELS
+                                   "2{1[1] 2[9223372036854775807] 3{1:11 3:1}} "
+                                   "2{1[1] 2[5] 3{1:11 3:2}} "),
+                         0);
+        assert_int_equal(x->p.n_rows, 1);
+        assert_true(x->p.values[0][0] == INT64_MAX);
+        assert_int_equal(x->p.saturated, 2 * round - 1);
+    }
+}
+
+static void the_order_of_profiles_does_not_matter(void **state)
+{
+    static const char *const samples[] = {"2{1[2 1] 2[7]} 2{1[1] 2[1]}",
+                                          "2{1[1] 2[2] 3{1:6 2:7}} 2{1[2 2 1] 2[4]}",
+                                          "2{1[2 1] 2[-3] 3{1:11 3:5}} 2{1[1] 2[8]}"};
+    static const unsigned orders[][3] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}};
+    struct fixture *x = *state;
+    struct buf text = {0};
+
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        forget(x);
+        for (size_t k = 0; k < 3; k++) {
+            buf_reset(&text);
+            buf_printf(&text, "%s %s", TYPE FUNCTIONS LOCATIONS LABELS, samples[orders[i][k]]);
+            assert_int_equal(read_text(x, buf_cstr(&text)), 0);
+        }
+        assert_folded(x, 0, "main:10 11\nmain:10;work:20 4\nmain:10;work:20;work:20 4");
+        assert_int_equal(x->p.n_rows, 4);
+    }
+    buf_deinit(&text);
+}
+
 static void spans_in_every_spelling_are_the_samples_own(void **state)
 {
     static const struct {
@@ -678,6 +716,8 @@ int main(void)
         FIXTURE_TEST(equal_samples_are_summed_and_negative_ones_count),
         FIXTURE_TEST(labels_that_make_samples_unique_are_set_aside),
         FIXTURE_TEST(samples_that_differ_in_what_is_set_aside_count_once),
+        FIXTURE_TEST(sums_stop_at_the_ends_and_are_counted),
+        FIXTURE_TEST(the_order_of_profiles_does_not_matter),
         FIXTURE_TEST(spans_in_every_spelling_are_the_samples_own),
         FIXTURE_TEST(an_endpoint_is_called_endpoint),
         FIXTURE_TEST(all_labels_are_identity_when_asked_for),
