@@ -453,6 +453,8 @@ static bool spans_read(struct record_decoder *d, struct profile *into)
         cursor_left(&c) != (size_t)n * COLUMNS * sizeof(uint64_t))
         return false;
     memset(d->span.id, 0, d->span.n * sizeof *d->span.id);
+    if (n == 0)
+        return true;
     for (size_t i = 0; i < COLUMNS; i++)
         column[i] = cursor_of(bytes_of(c.at + i * n * sizeof(uint64_t), n * sizeof(uint64_t)));
     for (uint32_t i = 1; into && i <= n; i++)
