@@ -133,6 +133,11 @@ static int fail_upgrade(const char *head, struct failure *f)
                 "the server does not take streams: it answered %d", status);
 }
 
+static const char *end_of_head(const struct buf *in)
+{
+    return in->len ? memmem(in->data, in->len, "\r\n\r\n", 4) : NULL;
+}
+
 static int upgrade(struct stream *s, struct failure *f)
 {
     struct buf request = {0};
@@ -145,7 +150,7 @@ static int upgrade(struct stream *s, struct failure *f)
                client_host(s->client));
     r = client_send(s->client, buf_bytes(&request), f);
     buf_deinit(&request);
-    while (r == 0 && !(end = memmem(s->in.data, s->in.len, "\r\n\r\n", 4)))
+    while (r == 0 && !(end = end_of_head(&s->in)))
         r = s->in.len < HEAD_MAX ? fill(s, f) : broken(f, "its header does not end");
     if (r)
         return r;

@@ -23,11 +23,8 @@
 #include "base/xalloc.h"
 #include "collector/collector_int.h"
 #include "collector/protocols/protocols.h"
-#include "collector/upload.h"
-#include "net/http_stream.h"
-#include "wire/frame.h"
+#include "collector/protocols/stream_int.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 enum {
@@ -40,13 +37,6 @@ enum {
     SEQ_BYTES = 8, /* of a PROFILE: what has to be known to refuse it */
 };
 
-enum session_state {
-    SESSION_HELLO, /* waits for it */
-    SESSION_OPEN,
-    SESSION_BYE, /* reads no more; waits for its uploads */
-    SESSION_OVER,
-};
-
 /* Legal moves, by bits of the next state. */
 #define TO(state) (1u << (state))
 static const unsigned legal_moves[] = {
@@ -56,61 +46,17 @@ static const unsigned legal_moves[] = {
     [SESSION_OVER] = 0,
 };
 
-struct session {
-    struct collector *collector;
-    struct http_stream *io; /* NULL: gone */
-    enum session_state state;
-    unsigned refs; /* the connection, each upload, and who is at work on it */
-    unsigned n_in_flight;
-    struct buf tenant, agent;
-    struct buf hello_payload;
-    struct frame_hello hello; /* views into hello_payload */
-
-    /* The frame that is being read. */
-    uint8_t head[FRAME_HEAD];
-    size_t n_head;
-    enum frame_type type;
-    uint32_t payload, left;
-    struct buf control;            /* its payload, or the beginning of a PROFILE's */
-    struct stream_upload *filling; /* the rest of it */
-    bool skipping;                 /* the rest of a PROFILE that was refused */
-
-    uint32_t idle_ms;
-    bool feeding, paused;
-    struct buf held; /* had arrived when it was paused */
-};
-
-struct stream_upload {
-    struct upload upload;
-    struct session *session;
-    struct http_charge *charge;
-    struct buf payload;
-    struct frame_profile profile; /* views into payload */
-    struct hash128 key;
-    int64_t begun_ms;
-    struct retry_wait wait;
-};
-
 static void session_move(struct session *s, enum session_state next)
 {
     CHECK(legal_moves[s->state] & TO(next));
     s->state = next;
 }
 
-static void upload_free(struct stream_upload *u)
-{
-    if (!u)
-        return;
-    http_charge_free(u->charge);
-    buf_deinit(&u->payload);
-    free(u);
-}
-
 static void session_unref(struct session *s)
 {
     if (--s->refs)
         return;
-    upload_free(s->filling);
+    stream_upload_free(s->filling);
     buf_deinit(&s->tenant);
     buf_deinit(&s->agent);
     buf_deinit(&s->hello_payload);
@@ -156,7 +102,12 @@ static void send_refusal(struct session *s, enum frame_type type, uint64_t seq,
     send_frame(s, &out);
 }
 
-static void send_ack(struct session *s, uint64_t seq, bool again)
+void session_nack(struct session *s, uint64_t seq, const struct failure *f)
+{
+    send_refusal(s, FRAME_NACK, seq, f);
+}
+
+void session_ack(struct session *s, uint64_t seq, bool again)
 {
     struct frame_ack ack = {seq, again};
     struct buf out = {0};
@@ -213,140 +164,19 @@ static void session_go_on(struct session *s)
         http_stream_resume(s->io);
 }
 
-/* The upload has its answer. */
-static void upload_over(struct stream_upload *u)
+void session_upload_over(struct session *s)
 {
-    struct session *s = u->session;
-
-    upload_free(u);
     session_go_on(s);
     session_unref(s);
-}
-
-static void refuse_upload(struct stream_upload *u, const struct failure *f)
-{
-    send_refusal(u->session, FRAME_NACK, u->profile.seq, f);
-    upload_over(u);
-}
-
-static void on_done(void *ctx, const struct upload_result *result)
-{
-    struct stream_upload *u = ctx;
-    struct collector *c = u->session->collector;
-    struct hash128 key = u->key;
-
-    if (result->failure) {
-        refuse_upload(u, result->failure);
-    } else {
-        send_ack(u->session, u->profile.seq, false);
-        upload_over(u);
-    }
-    retries_end(c->retries, key, result->failure);
-}
-
-static void on_first_ended(struct retry_wait *w, const struct failure *f)
-{
-    struct stream_upload *u = container_of(w, struct stream_upload, wait);
-
-    if (f) {
-        refuse_upload(u, f);
-        return;
-    }
-    send_ack(u->session, u->profile.seq, true);
-    upload_over(u);
-}
-
-static int unpack(struct codec *k, struct codec_job *job)
-{
-    struct codec_item item = {.data = job->body, .intake = &job->intake};
-
-    return codec_item(k, &item);
-}
-
-static int add_tags(struct intake *in, const struct frame_tag *tags, size_t n, struct failure *f)
-{
-    for (size_t i = 0; i < n; i++)
-        if (intake_tag(in, tags[i].key, tags[i].value, f))
-            return FAILURE;
-    return 0;
-}
-
-/* The first to name a tag is right: the profile before the stream. */
-static int begin_upload(struct session *s, struct upload *u, const struct frame_profile *p,
-                        struct failure *f)
-{
-    struct intake *in = &u->job.intake;
-
-    if (upload_init(u, s->collector, ROUTE_STREAM, buf_bytes(&s->tenant), f))
-        return FAILURE;
-    intake_agent(in, buf_bytes(&s->agent));
-    in->times.from = (struct time_bound){p->from_ns > 0, p->from_ns};
-    in->times.until = (struct time_bound){p->until_ns > 0, p->until_ns};
-    if (add_tags(in, p->tags, p->n_tags, f) || add_tags(in, s->hello.tags, s->hello.n_tags, f))
-        return FAILURE;
-    if (in->service.len == 0)
-        return fail(f, 400, "no_service", "send the tag service with HELLO or PROFILE",
-                    "no tag names the service");
-    return 0;
-}
-
-static struct hash128 key_of(const struct session *s, uint64_t seq)
-{
-    struct buf text = {0};
-    struct hash128 key;
-
-    buf_append_str(&text, "stream");
-    buf_append_bytes(&text, buf_bytes(&s->tenant));
-    buf_append(&text, s->hello.stream_id, FRAME_ID);
-    buf_append(&text, &seq, sizeof seq);
-    key = hash128(buf_bytes(&text));
-    buf_deinit(&text);
-    return key;
-}
-
-static void send_upload(struct stream_upload *u)
-{
-    struct retries *retries = u->session->collector->retries;
-
-    u->upload.job.unpack = unpack;
-    u->upload.job.body = u->profile.body;
-    u->upload.done = on_done;
-    u->upload.ctx = u;
-    u->key = key_of(u->session, u->profile.seq);
-    switch (retries_begin(retries, u->key)) {
-    case RETRY_NEW:
-        upload_send(&u->upload);
-        break;
-    case RETRY_ON_ITS_WAY:
-        u->wait.ended = on_first_ended;
-        retries_wait(retries, u->key, &u->wait);
-        break;
-    case RETRY_ACKNOWLEDGED:
-        send_ack(u->session, u->profile.seq, true);
-        upload_over(u);
-        break;
-    }
 }
 
 static void end_profile(struct session *s)
 {
     struct stream_upload *u = s->filling;
-    struct failure f;
 
     s->filling = NULL;
-    if (frame_profile_read(buf_bytes(&u->payload), &u->profile)) {
-        upload_free(u);
+    if (stream_upload_send(u))
         broken(s, "a PROFILE's tags do not fit into it");
-        return;
-    }
-    s->n_in_flight++;
-    s->refs++;
-    if (begin_upload(s, &u->upload, &u->profile, &f)) {
-        upload_count_refused(ROUTE_STREAM, "", &f);
-        refuse_upload(u, &f);
-        return;
-    }
-    send_upload(u);
 }
 
 /* ---- in ---------------------------------------------------------------------------------------
@@ -370,7 +200,7 @@ static void begin_profile(struct session *s)
     if (!u) {
         s->skipping = true;
         upload_count_refused(ROUTE_STREAM, "", &f);
-        send_refusal(s, FRAME_NACK, frame_seq(s->control.data), &f);
+        session_nack(s, frame_seq(s->control.data), &f);
         return;
     }
     u->session = s;
@@ -385,7 +215,7 @@ static int check_hello(struct session *s, struct failure *f)
 {
     struct upload *probe = xcalloc(1, sizeof *probe);
     int r = upload_init(probe, s->collector, ROUTE_STREAM, buf_bytes(&s->tenant), f) ||
-            add_tags(&probe->job.intake, s->hello.tags, s->hello.n_tags, f);
+            stream_add_tags(&probe->job.intake, s->hello.tags, s->hello.n_tags, f);
 
     free(probe);
     return r;
