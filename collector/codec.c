@@ -1,10 +1,11 @@
 /*
  * A queue under a mutex towards the threads, a mailbox back to the loop.
  *
- * A thread's tables are reset after each upload and keep their memory, which is what makes the next
- * one cheap: pages that are there already cost nothing. After an upload that was large, or that
- * failed (a bomb looks small from outside), all of it is freed and made anew, and the allocator
- * gives the pages back: one bad profile must not set the process's size for good.
+ * A thread's tables of names and stacks stay from upload to upload while they are small: services
+ * push the same code again and again, and to find a name costs a third of making it. When they have
+ * grown they are emptied, and keep their memory. After an upload that was large, or that failed (a
+ * bomb looks small from outside), all of it is freed and made anew, and the allocator gives the
+ * pages back: one bad profile must not set the process's size for good.
  */
 #include "collector/codec.h"
 
@@ -22,7 +23,8 @@
 enum {
     ZSTD_LEVEL = 1,
     STACK_BYTES = 1 << 20,
-    KEEP_BYTES_MAX = 2 << 20, /* of tables; above, the thread begins anew */
+    WARM_ENTRIES_MAX = 30000, /* of tables, some 60 bytes each; above, they are emptied */
+    KEEP_BYTES_MAX = 4 << 20, /* of memory; above, the thread begins anew */
     KEEP_SAMPLES_MAX = 50000,
     ARENA_CHUNK_BYTES = 16 << 10,
     /* A record is chosen from tables that all profiles of an item share: their entries, looked
@@ -97,9 +99,15 @@ static bool was_large(const struct codec *k, const struct codec_job *job)
                KEEP_BYTES_MAX;
 }
 
+/* What was in the profile is forgotten; names and stacks are, too, when they have become many. */
 static void tables_reset(struct codec *k)
 {
+    uint64_t entries = (uint64_t)symbols_n_strings(k->symbols) + symbols_n_frames(k->symbols) +
+                       stacks_n_nodes(k->stacks);
+
     profile_reset(&k->profile);
+    if (entries <= WARM_ENTRIES_MAX)
+        return;
     stacks_reset(k->stacks);
     symbols_reset(k->symbols);
 }
@@ -332,7 +340,7 @@ int codec_item(struct codec *k, const struct codec_item *item)
 
     k->item = item;
     r = decode(k->decoder, item->data, &rd);
-    /* The next one has symbols of its own: what it does not share must not weigh on it. */
+    /* The next one has symbols of its own: many that it does not share must not weigh on it. */
     tables_reset(k);
     return r;
 }
