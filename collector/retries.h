@@ -2,7 +2,7 @@
  * Retries: which uploads have been acknowledged lately or are on their way, so that an agent that
  * did not hear our answer, and sends the same upload again, is answered and not counted twice.
  *
- * The caller makes the key of what an agent repeats unchanged (its run, its window, its sizes). Of
+ * The caller makes the key of what an agent repeats unchanged (its run, its window, its bytes). Of
  * acknowledged keys the newest are remembered, up to a number; memory is bounded by it. An upload
  * on its way is remembered until it ends; a second one with its key waits for that end, because the
  * first may still fail, and then nothing was counted.

@@ -102,7 +102,8 @@ int datadog_describe(struct intake *in, const struct datadog_event *ev,
 /* ---- the key ----------------------------------------------------------------------------------
  */
 
-/* Order among attachments varies, so their hashes are added up. */
+/* A retry has the same bytes; the same sizes could be another profile. Order among attachments
+ * varies, so their hashes are added up. */
 static uint64_t attachments_hash(const struct datadog_form *form)
 {
     struct buf b = {0};
@@ -111,7 +112,7 @@ static uint64_t attachments_hash(const struct datadog_form *form)
     for (size_t i = 0; i < form->n; i++) {
         buf_reset(&b);
         buf_varbytes(&b, form->at[i].name);
-        buf_varint(&b, form->at[i].body.len);
+        buf_varint(&b, hash64(form->at[i].body));
         sum += hash64(buf_bytes(&b));
     }
     buf_deinit(&b);
@@ -122,7 +123,7 @@ bool datadog_upload_key(const struct datadog_form *form, struct bytes tenant, st
 {
     const struct datadog_event *ev = &form->event;
     struct bytes runtime = tag_in(ev->tags, "runtime-id"), pid = tag_in(ev->tags, "process_id");
-    uint64_t sizes = attachments_hash(form);
+    uint64_t content = attachments_hash(form);
     struct buf b = {0};
 
     if ((runtime.len == 0 && pid.len == 0) || ev->start.len == 0 || ev->end.len == 0)
@@ -134,7 +135,7 @@ bool datadog_upload_key(const struct datadog_form *form, struct bytes tenant, st
     buf_varbytes(&b, tag_in(ev->tags, "profile_seq"));
     buf_varbytes(&b, ev->start);
     buf_varbytes(&b, ev->end);
-    buf_append(&b, &sizes, sizeof sizes);
+    buf_append(&b, &content, sizeof content);
     *ret = hash128(buf_bytes(&b));
     buf_deinit(&b);
     return true;

@@ -277,14 +277,13 @@ static void a_time_that_is_none_is_refused(void **state)
     assert_string_equal(x->f.code, "bad_time");
 }
 
-/* The key of a form with an event of these tags and one attachment of that many bytes; zeros: none.
- */
-static struct hash128 key(const char *tags, const char *start, size_t bytes, const char *tenant)
+/* The key of a form with an event of these tags and one attachment; zeros: none. */
+static struct hash128 key(const char *tags, const char *start, const char *body, const char *tenant)
 {
     struct datadog_form form = {
         .event = {.tags = bytes_str(tags), .start = bytes_str(start), .end = BYTES_LIT("e")},
         .n = 1,
-        .at = {{BYTES_LIT("cpu.pprof"), {(const uint8_t *)"", bytes}}},
+        .at = {{BYTES_LIT("cpu.pprof"), bytes_str(body)}},
     };
     struct hash128 k = {0};
 
@@ -300,19 +299,20 @@ static bool same(struct hash128 a, struct hash128 b)
 static void the_key_holds_for_a_retry_and_for_nothing_else(void **state)
 {
     const char *tags = "service:a,runtime-id:r,profile_seq:1";
-    struct hash128 k = key(tags, "s", 5, "t"), none = {0};
+    struct hash128 k = key(tags, "s", "12345", "t"), none = {0};
 
     (void)state;
-    assert_true(same(k, key("snapshot:x,runtime-id:r,profile_seq:1", "s", 5, "t")));
-    assert_false(same(k, key("service:a,runtime-id:r,profile_seq:2", "s", 5, "t")));
-    assert_false(same(k, key("service:a,runtime-id:q,profile_seq:1", "s", 5, "t")));
-    assert_false(same(k, key(tags, "s2", 5, "t")));
-    assert_false(same(k, key(tags, "s", 6, "t")));
-    assert_false(same(k, key(tags, "s", 5, "u")));
-    assert_false(
-        same(key("host:a,process_id:1", "s", 5, "t"), key("host:b,process_id:1", "s", 5, "t")));
-    assert_true(same(none, key("service:a,host:h", "s", 5, "t")));
-    assert_true(same(none, key(tags, "", 5, "t")));
+    assert_true(same(k, key("snapshot:x,runtime-id:r,profile_seq:1", "s", "12345", "t")));
+    assert_false(same(k, key("service:a,runtime-id:r,profile_seq:2", "s", "12345", "t")));
+    assert_false(same(k, key("service:a,runtime-id:q,profile_seq:1", "s", "12345", "t")));
+    assert_false(same(k, key(tags, "s2", "12345", "t")));
+    assert_false(same(k, key(tags, "s", "123456", "t")));
+    assert_false(same(k, key(tags, "s", "12346", "t")));
+    assert_false(same(k, key(tags, "s", "12345", "u")));
+    assert_false(same(key("host:a,process_id:1", "s", "12345", "t"),
+                      key("host:b,process_id:1", "s", "12345", "t")));
+    assert_true(same(none, key("service:a,host:h", "s", "12345", "t")));
+    assert_true(same(none, key(tags, "", "12345", "t")));
 }
 
 static void the_key_does_not_depend_on_the_order_of_attachments(void **state)
