@@ -289,8 +289,12 @@ static int read_labels(struct jfr_reader *r)
 
     if (raw.len && !r->inflater)
         r->inflater = inflater_new();
-    if (raw.len && inflate(r->inflater, raw, LABELS_BYTES_MAX, &r->labels_raw, &raw, r->rd->f))
+    if (raw.len && inflate(r->inflater, raw, LABELS_BYTES_MAX, &r->labels_raw, &raw, r->rd->f)) {
+        if (r->rd->f->status == 413)
+            fail(r->rd->f, 413, "inflated_too_large", NULL,
+                 "the recording's labels have more than %d bytes when inflated", LABELS_BYTES_MAX);
         return FAILURE;
+    }
     return jfr_labels_read(&r->labels, raw, r->rd);
 }
 
