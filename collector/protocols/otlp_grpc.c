@@ -2,9 +2,9 @@
  * OTLP over gRPC: opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export. One
  * call is one upload; metadata stand in for the headers that HTTP has.
  *
- * Happy path: message un-framed and inflated by net/grpc → version and tenant → upload → OK with
- * the response. Any failure is answered with its code; what may be sent again (a log that is not
- * there) is UNAVAILABLE, which exporters retry.
+ * Happy path: message un-framed by net/grpc, inflated on a codec thread → version and tenant →
+ * upload → OK with the response. Any failure is answered with its code; what may be sent again (a
+ * log that is not there) is UNAVAILABLE, which exporters retry.
  */
 #include "base/xalloc.h"
 #include "collector/protocols/otlp.h"
