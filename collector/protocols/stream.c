@@ -189,7 +189,8 @@ static void begin_profile(struct session *s)
     struct http_charge *charge;
     struct failure f;
 
-    charge = http_stream_charge(s->io, s->payload, &f);
+    /* Many small ones are mostly what stands around them. */
+    charge = http_stream_charge(s->io, s->payload, sizeof *u, &f);
     u = charge ? xcalloc(1, sizeof *u) : NULL;
     if (u && buf_try_reserve(&u->payload, s->payload)) {
         fail(&f, 503, "overload", NULL, "no memory for %u bytes", s->payload);

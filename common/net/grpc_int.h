@@ -20,8 +20,9 @@
 enum {
     GRPC_STREAMS_MAX = 100, /* calls at once of one connection */
     GRPC_METADATA_MAX = 64,
-    GRPC_PREFIX = 5,            /* flag, length: before each message */
-    GRPC_CALL_BYTES = 2048,     /* what a call is charged beside its metadata and message */
+    GRPC_PREFIX = 5, /* flag, length: before each message */
+    /* What a call is charged beside its metadata and message: itself, and its handler's work. */
+    GRPC_CALL_BYTES = 8 << 10,
     GRPC_OUT_BYTES = 256 << 10, /* taken from the session for one write */
 };
 

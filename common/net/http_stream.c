@@ -121,7 +121,8 @@ struct http_charge {
     size_t n;
 };
 
-struct http_charge *http_stream_charge(struct http_stream *s, size_t n, struct failure *f)
+struct http_charge *http_stream_charge(struct http_stream *s, size_t n, size_t beside,
+                                       struct failure *f)
 {
     struct http_server *server = conn_of(s)->server;
     const struct http_limits *l = &server->limits;
@@ -132,6 +133,7 @@ struct http_charge *http_stream_charge(struct http_stream *s, size_t n, struct f
              "the profile has %zu bytes, the limit is %zu", n, l->body_bytes_max);
         return NULL;
     }
+    n += beside;
     if (n > l->budget_bytes_max - *l->budget_used) {
         fail(f, 503, "overload", "send it again later; setting: body_budget",
              "%zu bytes more would exceed the %zu bytes for all bodies (%zu in use)", n,

@@ -42,9 +42,11 @@ void http_stream_resume(struct http_stream *s);
  * returns. */
 void http_stream_close(struct http_stream *s);
 
-/* Memory for what arrives, charged to the server's budget; it may outlive the stream. NULL: f says
- * why (413, 503). Buffers of it are the owner's. */
-struct http_charge *http_stream_charge(struct http_stream *s, size_t n, struct failure *f);
+/* Memory for n bytes that arrive, and beside them what the owner needs to work on them, charged to
+ * the server's budget; it may outlive the stream. NULL: f says why (413, 503). Buffers of it are
+ * the owner's. */
+struct http_charge *http_stream_charge(struct http_stream *s, size_t n, size_t beside,
+                                       struct failure *f);
 void http_charge_free(struct http_charge *c); /* NULL is fine */
 
 #endif

@@ -211,10 +211,10 @@ static void what_is_wrong_with_one_profile_leaves_the_stream_open(void **state)
 
 static void a_profile_that_the_budget_has_no_room_for_is_to_come_again(void **state)
 {
-    static const char *const settings[] = {"body_budget", "1024", NULL};
+    static const char *const settings[] = {"body_budget", "16384", NULL};
     struct fixture *f = start(settings);
     int fd = stream_open(f->port, 1, "service=a");
-    static uint8_t big[3000];
+    static uint8_t big[8000];
     struct buf out = {0};
 
     (void)state;
@@ -223,6 +223,25 @@ static void a_profile_that_the_budget_has_no_room_for_is_to_come_again(void **st
     stream_send(fd, &out, 0);
     assert_refusal(fd, FRAME_NACK, 1, 503, "overload");
     assert_ack(fd, 2, false);
+    close(fd);
+    stop(f);
+}
+
+/* Each is charged with what stands around it, or thousands of them would be many times the budget.
+ */
+static void small_profiles_are_charged_with_what_they_need(void **state)
+{
+    static const char *const settings[] = {"body_budget", "16384", NULL};
+    struct fixture *f = start(settings);
+    int fd = stream_open(f->port, 1, "service=a");
+    struct buf out = {0};
+
+    (void)state;
+    put_profile(&out, 1, "", TINY);
+    put_profile(&out, 2, "", TINY);
+    stream_send(fd, &out, 0);
+    assert_refusal(fd, FRAME_NACK, 2, 503, "overload");
+    assert_ack(fd, 1, false);
     close(fd);
     stop(f);
 }
@@ -366,6 +385,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(what_is_wrong_with_one_profile_leaves_the_stream_open),
         cmocka_unit_test(a_profile_that_the_budget_has_no_room_for_is_to_come_again),
+        cmocka_unit_test(small_profiles_are_charged_with_what_they_need),
         cmocka_unit_test_setup_teardown(a_frame_that_breaks_the_protocol_ends_the_stream, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(tags_that_no_profile_could_have_are_told_at_once, set_up,
