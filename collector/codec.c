@@ -30,6 +30,9 @@ enum {
     /* A record is chosen from tables that all profiles of an item share: their entries, looked
      * through once for each profile. A second or two of work. */
     LOOKED_THROUGH_MAX = 1 << 29,
+    /* Compressed profiles within a compressed upload: all of them may be so many times
+     * inflated_max. A second or two of work. */
+    INFLATED_TIMES_MAX = 8,
     TYPES_LISTED_MAX = 256, /* in the job's list; what an upload of many more has is not named */
 };
 
@@ -324,6 +327,17 @@ static int on_profile(void *ctx, struct profile *p, const struct profile_about *
     return r;
 }
 
+static int check_inflated(struct codec *k)
+{
+    size_t max = k->all->limits.inflated_max_bytes;
+
+    if (k->job->stats.inflated_bytes / INFLATED_TIMES_MAX < max)
+        return 0;
+    return fail(&k->job->failure, 413, "inflated_too_large", "the limit is inflated_max",
+                "the profiles of the upload are larger than %d times %zu bytes when inflated",
+                INFLATED_TIMES_MAX, max);
+}
+
 int codec_item(struct codec *k, const struct codec_item *item)
 {
     struct codec_job *job = k->job;
@@ -338,6 +352,8 @@ int codec_item(struct codec *k, const struct codec_item *item)
     };
     int r;
 
+    if (check_inflated(k))
+        return FAILURE;
     k->item = item;
     r = decode(k->decoder, item->data, &rd);
     /* The next one has symbols of its own: many that it does not share must not weigh on it. */

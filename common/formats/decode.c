@@ -215,6 +215,7 @@ int decode(struct decoder *d, struct bytes body, struct reading *rd)
     rd->limits = &d->limits.profile;
     if (decoder_inflate(d, body, &plain, rd->f))
         return FAILURE;
+    rd->stats->inflated_bytes += plain.data == body.data ? 0 : plain.len;
     format = format_named(named.len ? named : bytes_str(decode_format_of(plain)));
     if (named.len && !format)
         return no_such_format(named, rd->f);

@@ -38,6 +38,7 @@ struct decode_stats {
     uint32_t utf8_repaired;     /* strings whose bad bytes became U+FFFD */
     uint32_t strings_cut;       /* longer than 65,535 bytes */
     uint32_t events_skipped;    /* JFR events and chunks, text lines, that carry no profile */
+    uint64_t inflated_bytes;    /* of bodies that came compressed */
     uint32_t profiles_refused;  /* OTLP: profiles of an upload that could not be taken … */
     char refused_why[160];      /* … and the first one's reason */
 };

@@ -2,6 +2,7 @@
  * Pyroscope's agents against the collector: what they sent, recorded byte for byte, and every
  * format and encoding that its two ways in have.
  */
+#include "formats/inflate.h"
 #include "lib/collector_fixture.h"
 
 static void pyroscope_s_go_agent_is_understood(void **state)
@@ -424,6 +425,36 @@ static void a_push_has_so_many_profiles_and_no_more(void **state)
     buf_deinit(&body);
 }
 
+/* Each is within inflated_max: together they would be hours of work in a small request. */
+static void the_profiles_of_a_push_are_together_only_so_large(void **state)
+{
+    static const char *const settings[] = {"inflated_max", "4096", NULL};
+    struct fixture *f = start(settings);
+    struct buf plain = {0}, gz = {0}, body = {0};
+    struct http_answer a;
+
+    (void)state;
+    buf_append_bytes(&plain, TINY);
+    buf_append(&plain, "\xa2\x01\x90\x1c", 4); /* a field of 3600 bytes that no pprof has */
+    for (int i = 0; i < 3600; i++)
+        buf_append_u8(&plain, 0);
+    gzip(buf_bytes(&plain), 6, &gz);
+    assert_true(gz.len < 120);
+    for (int i = 0; i < 12; i++) {
+        buf_printf(&body, "\x0a%c\x12%c\x0a%c", (int)gz.len + 4, (int)gz.len + 2, (int)gz.len);
+        buf_append_bytes(&body, buf_bytes(&gz));
+    }
+    a = post_typed(f, PUSH, "application/proto", buf_bytes(&body));
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(buf_cstr(&a.body), "larger than 8 times 4096 bytes when inflated"));
+    http_answer_deinit(&a);
+    assert_int_equal(f->n_seen, 0);
+    stop(f);
+    buf_deinit(&plain);
+    buf_deinit(&gz);
+    buf_deinit(&body);
+}
+
 #define COLLECTOR_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -445,6 +476,7 @@ int main(void)
         COLLECTOR_TEST(what_a_push_gets_wrong_is_told_in_connect_s_words),
         COLLECTOR_TEST(a_push_counts_as_a_whole_or_not_at_all),
         cmocka_unit_test(a_push_has_so_many_profiles_and_no_more),
+        cmocka_unit_test(the_profiles_of_a_push_are_together_only_so_large),
     };
 
     signal(SIGPIPE, SIG_IGN); /* as the daemon does */
