@@ -188,16 +188,30 @@ static struct bytes family_of(const struct codec *k, struct bytes sample_type,
     return said.len ? said : about->hint;
 }
 
-static void name_types(struct codec *k, const struct profile *p, const struct profile_about *about)
+static bool is_named_already(const struct codec *k, uint32_t type)
 {
-    for (uint32_t i = 0; i < p->n_types; i++) {
+    for (uint32_t i = 0; i < type; i++)
+        if (bytes_equal(k->types[i], k->types[type]))
+            return true;
+    return false;
+}
+
+/* Two of an agent's types may be one to us (cpu, cpu-time): to keep both would count it twice. */
+static void name_types(struct codec *k, struct profile *p, const struct profile_about *about)
+{
+    for (uint32_t i = 0; i < p->n_types;) {
         struct bytes name = symbols_text(k->symbols, p->types[i].name);
 
         profile_type_of(&k->type_names[i], name, symbols_text(k->symbols, p->types[i].unit),
                         symbols_text(k->symbols, p->period_type.name),
                         symbols_text(k->symbols, p->period_type.unit), family_of(k, name, about));
         k->types[i] = bytes_str(k->type_names[i].name);
-        list_type(k, k->types[i]);
+        if (is_named_already(k, i)) {
+            codec_skip(k, "same_type");
+            profile_drop_type(p, i);
+            continue;
+        }
+        list_type(k, k->types[i++]);
     }
 }
 
@@ -249,7 +263,7 @@ static void widen_bounds(struct codec_job *job, int64_t start_ns, int64_t end_ns
         job->end_ns = end_ns;
 }
 
-static int encode(struct codec *k, const struct profile *p, const struct profile_about *about)
+static int encode(struct codec *k, struct profile *p, const struct profile_about *about)
 {
     struct codec_job *job = k->job;
     struct record_header h = {.format = bytes_str(about->format)};

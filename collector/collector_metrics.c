@@ -8,7 +8,7 @@
 
 /* What is known not to be a profile: kinds of requests, and parts of uploads. */
 #define SKIPS                                                                                      \
-    "traces|stats|telemetry|config|symbols|logs|metrics|evp|debugger|go.trace|timeline|"           \
+    "traces|stats|telemetry|config|symbols|logs|metrics|evp|debugger|go.trace|timeline|same_type|" \
     "metrics.json|code-provenance.json|events|endpoint_counts|crash|previous|other"
 
 /* The codes of struct failure that uploads meet, from reading the request to the log. */

@@ -85,6 +85,8 @@ int pull_target_parse(struct pull_target *t, const char *text, struct failure *f
     url += sizeof scheme - 1;
     t->path = path_of(url);
     url[strcspn(url, "/")] = '\0';
+    if (strchr(url, '@'))
+        return bad(t->service, "the address has a user's name; no credentials are sent", f);
     return split_host(t, url, text, f) || check_tags(t, text, f);
 }
 

@@ -12,6 +12,7 @@
 #include "base/logger.h"
 #include "collector/collector_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int upload_init(struct upload *u, struct collector *c, enum upload_route route, struct bytes tenant,
@@ -60,6 +61,9 @@ static void end(struct upload *u, const struct failure *failure)
         .end_ns = job.end_ns,
     };
 
+    if (failure && !job.service[0]) /* no profile was read, but the request may name it */
+        snprintf(job.service, sizeof job.service, "%.*s", (int)job.intake.service.len,
+                 (const char *)job.intake.service.data);
     if (failure)
         upload_count_refused(u->route, job.service, failure);
     else

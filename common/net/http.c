@@ -133,7 +133,7 @@ const struct http_route *http_route_find(const struct http_server *s, struct byt
             continue;
         if (serves(r, method))
             found = r;
-        else
+        else if (!r->prefix) /* what a prefix covers need not exist */
             buf_printf(ret_allow, "%s%s", ret_allow->len ? "|" : "", r->methods);
     }
     return found;

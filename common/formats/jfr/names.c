@@ -285,6 +285,9 @@ void jfr_method_name(struct bytes class, struct bytes method, struct buf *out)
     if (class.len) {
         jfr_class_name(class, out);
         buf_append_u8(out, '.');
+    } else if (is_library(method)) {
+        library_name(method, out);
+        return;
     }
     buf_append_bytes(out, method);
 }

@@ -43,6 +43,7 @@ static void a_target_that_makes_no_sense_is_refused_by_name(void **state)
         {"http://10.0.0.1:6060", "service is missing"},
         {"@http://10.0.0.1:6060", "service is missing"},
         {"web@https://10.0.0.1:6060", "only http"},
+        {"web@http://me:secret@10.0.0.1:6060", "no credentials"},
         {"web@10.0.0.1:6060", "only http"},
         {"web@http://10.0.0.1", "port is missing"},
         {"web@http://10.0.0.1:0", "port is missing"},

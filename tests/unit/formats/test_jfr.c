@@ -724,6 +724,13 @@ static void generated_names_lose_their_numbers(void **state)
         jfr_class_name(bytes_str(names[i][0]), &out);
         assert_string_equal(buf_cstr(&out), names[i][1]);
     }
+    /* async-profiler has a library's path where a method stands, and no class. */
+    buf_reset(&out);
+    jfr_method_name(BYTES_LIT(""),
+                    BYTES_LIT("/tmp/snappy-1.1.8-6fb9393a-3093-4706-a7e4-"
+                              "837efe01d078-libsnappyjava.so"),
+                    &out);
+    assert_string_equal(buf_cstr(&out), "snappy-1.1.8-_-libsnappyjava.so");
     buf_deinit(&out);
 }
 

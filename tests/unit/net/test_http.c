@@ -282,6 +282,10 @@ static void errors_are_json_with_code_message_and_hint(void **state)
     assert_string_equal(http_answer_header(&a, "Allow"), "POST, PUT");
     assert_non_null(strstr(buf_cstr(&a.body), "{\"code\":\"method_not_allowed\","));
     http_answer_deinit(&a);
+    /* What lies under a prefix need not exist. */
+    a = talk(f, "DELETE /files/a HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(a.status, 404);
+    http_answer_deinit(&a);
 }
 
 /* Each is answered with its status and the connection ends: what follows is never a request. */
