@@ -122,8 +122,7 @@ static void tidy(struct codec *k, const struct codec_job *job)
         tools_init(k);
         k->trims_due = 2;
     } else {
-        tables_reset(k);
-        arena_reset(&k->arena);
+        arena_reset(&k->arena); /* codec_item() has seen to the tables */
     }
     /* Once now, and once when the loop has freed its part, the body and the records. */
     if (k->trims_due) {

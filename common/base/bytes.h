@@ -65,4 +65,13 @@ static inline struct bytes buf_bytes(const struct buf *b)
     return (struct bytes){b->data, b->len};
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 #endif

@@ -323,14 +323,6 @@ static int put_number(struct writer *w, uint8_t field, enum kind kind, struct by
     return 0;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int put_hex(struct writer *w, uint8_t field, struct bytes text)
 {
     uint8_t id[HEX_BYTES_MAX];

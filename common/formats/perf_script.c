@@ -203,14 +203,6 @@ static struct bytes event_name(struct bytes e)
 /* ---- frames -----------------------------------------------------------------------------------
  */
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool parse_hex(struct bytes s, uint64_t *ret)
 {
     enum { HEX_DIGITS_MAX = 16 };

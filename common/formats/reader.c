@@ -86,14 +86,6 @@ enum label_kind label_kind_of(struct bytes key)
     return row ? row->kind : LABEL_IDENTITY;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* 16 digits at most. */
 static int hex_parse(struct bytes s, uint64_t *ret)
 {

@@ -76,14 +76,6 @@ int http_request_charge(struct http_request *r, size_t more)
     return 0;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Decodes in place (the bytes are in r->head, which is ours). False on a broken escape or a NUL. */
 static bool percent_decode(struct bytes *s, bool plus)
 {

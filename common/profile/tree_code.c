@@ -13,11 +13,6 @@
 
 enum column { POPS, FRAME, LEAF, INNER, COLUMNS };
 
-static uint64_t magnitude(int64_t v)
-{
-    return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-}
-
 static uint64_t gcd(uint64_t a, uint64_t b)
 {
     while (b) {

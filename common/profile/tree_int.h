@@ -8,6 +8,12 @@
 void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
 uint32_t tree_max_depth(const struct tree *t);
 
+/* |v|, which can need all 64 bits. */
+static inline uint64_t magnitude(int64_t v)
+{
+    return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+}
+
 static inline bool has_weight(const struct tree *t, uint32_t node)
 {
     for (uint32_t c = 0; c < t->n_columns; c++)

@@ -15,15 +15,6 @@ static int bad_url(struct failure *f, const char *what)
     return fail(f, 400, "bad_redis_url", form, "redis_url %s", what);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Decodes %XX in place; false if there is a '%' that begins none, or one that hides a NUL. */
 static bool percent_decode(char *s)
 {
@@ -35,8 +26,8 @@ static bool percent_decode(char *s)
         *out = *s;
         if (*s != '%')
             continue;
-        hi = hex_digit(s[1]);
-        lo = hi < 0 ? -1 : hex_digit(s[2]);
+        hi = hex_digit((uint8_t)s[1]);
+        lo = hi < 0 ? -1 : hex_digit((uint8_t)s[2]);
         if (lo < 0 || hi * 16 + lo == 0)
             return false;
         *out = (char)(hi * 16 + lo);

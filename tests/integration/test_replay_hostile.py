@@ -5,7 +5,6 @@ enforced by a limit on it.
 import json
 import os
 import re
-import resource
 import sys
 import unittest
 import zlib
@@ -107,17 +106,7 @@ class Hostile(unittest.TestCase):
             "--socket", "off", "--log-dir", os.path.join(cls.system.dir, "log"))
         cls.process.start()
         cls.system.wait_ready(cls.process, admin)
-        cls.limit_memory()
-
-    @classmethod
-    def limit_memory(cls):
-        """Above what it has now. Not under a sanitizer, whose own memory is most of it."""
-        with open(cls.process.argv[0], "rb") as f:
-            if b"__asan_init" in (program := f.read()) or b"__tsan_init" in program:
-                return
-        with open(f"/proc/{cls.process.child.pid}/status") as f:
-            data = int(re.search(r"VmData:\s+(\d+)", f.read()).group(1)) * 1024
-        resource.prlimit(cls.process.child.pid, resource.RLIMIT_DATA, (data + GROWTH_MAX, data + GROWTH_MAX))
+        cls.process.limit_memory(GROWTH_MAX)
 
     @classmethod
     def tearDownClass(cls):
