@@ -21,21 +21,37 @@ static inline size_t cursor_left(const struct cursor *c)
     return (size_t)(c->end - c->at);
 }
 
-/* False at the end of input, or after ten bytes without an end; the cursor is then unspecified. */
+/* A number and where it ends; end NULL: there is none, for the input ends, or ten bytes do not end
+ * it. Of a number of ten bytes the bits above 64 are lost. */
+struct varint {
+    const uint8_t *end;
+    uint64_t value;
+};
+/* One of any length. Not inlined, and given the cursor by value, so that the caller's stays in
+ * registers. */
+struct varint varint_long(struct cursor c);
+
+/* False if there is none; the cursor is then unspecified. Nearly all numbers have one or two bytes.
+ */
 static inline bool varint_get(struct cursor *c, uint64_t *ret)
 {
-    uint64_t v = 0;
+    const uint8_t *at = c->at;
+    struct varint v;
 
-    for (unsigned shift = 0; shift < 70 && c->at < c->end; shift += 7) {
-        uint8_t b = *c->at++;
-
-        v |= shift < 64 ? (uint64_t)(b & 0x7f) << shift : 0;
-        if (b < 0x80) {
-            *ret = v;
-            return true;
-        }
+    if (at < c->end && at[0] < 0x80) {
+        *ret = at[0];
+        c->at = at + 1;
+        return true;
     }
-    return false;
+    if (cursor_left(c) >= 2 && at[1] < 0x80) {
+        *ret = (uint64_t)(at[0] & 0x7f) | (uint64_t)at[1] << 7;
+        c->at = at + 2;
+        return true;
+    }
+    v = varint_long(*c);
+    c->at = v.end;
+    *ret = v.value;
+    return v.end != NULL;
 }
 
 /* A view of the next n bytes; false if there are fewer. */

@@ -363,7 +363,7 @@ static int add_packed(struct otlp_reader *r, struct sample *s, const struct pb_f
     int e = 0;
 
     while (c.at < c.end && e == 0) {
-        if (!pb_varint(&c, &v))
+        if (!varint_get(&c, &v))
             return otlp_malformed(r->rd, "a sample");
         if (values)
             add_value(r, s, v);
@@ -704,7 +704,7 @@ static int on_profile_attributes(struct otlp_reader *r, const struct pb_field *f
     if (f->type == PB_VARINT)
         return add_profile_attribute(r, f->value);
     while (c.at < c.end)
-        if (!pb_varint(&c, &index))
+        if (!varint_get(&c, &index))
             return otlp_malformed(r->rd, "a profile's attributes");
         else if (add_profile_attribute(r, index))
             return FAILURE;

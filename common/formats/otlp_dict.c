@@ -446,7 +446,7 @@ static int each_index(struct otlp_dict *d, const struct pb_field *f, index_fn *f
     if (f->type == PB_VARINT)
         return fn(d, f->value, ctx);
     while (c.at < c.end) {
-        if (!pb_varint(&c, &index))
+        if (!varint_get(&c, &index))
             return otlp_malformed(d->rd, "a list of indexes");
         if (fn(d, index, ctx))
             return FAILURE;
@@ -708,7 +708,7 @@ static int push_locations(struct otlp_dict *d, struct bytes packed, size_t *n)
     int e = 0;
 
     while (c.at < c.end && e == 0)
-        e = pb_varint(&c, &index) ? push_location(d, index, n) : otlp_malformed(d->rd, "a stack");
+        e = varint_get(&c, &index) ? push_location(d, index, n) : otlp_malformed(d->rd, "a stack");
     return e;
 }
 

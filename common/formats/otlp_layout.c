@@ -56,7 +56,7 @@ static bool note_numbers(struct numbers *n, const struct pb_field *f)
     }
     n->packed |= f->data.len > 0;
     while (c.at < c.end) {
-        if (!pb_varint(&c, &v))
+        if (!varint_get(&c, &v))
             return false;
         n->n++;
         n->max = v > n->max ? v : n->max;

@@ -1,12 +1,16 @@
 /*
  * Reading pprof.
  *
- * How it works. The scan (this file) walks the message once: it reads the numbers of mappings,
- * functions and locations, and notes where strings and samples stand, for producers write them in
- * any order; what is above a limit is counted and not stored. Then the tables are interned in the
- * order of their references (pprof_tables.c: strings when first referred to, mappings, functions,
- * locations), so that each location becomes a run of interned frames, once. Last come the samples
- * (pprof_samples.c), where a location id costs a look-up in an array.
+ * How it works. The scan (this file) walks the message once and notes where the messages of each
+ * field stand, for producers write them in any order; what is above a limit is counted and not
+ * noted. Then the tables are read in the order of their references (pprof_tables.c: strings when
+ * first referred to, mappings, functions, locations), so that each location becomes a run of
+ * interned frames, once. Last come the samples (pprof_samples.c), where a location id costs a
+ * look-up in an array.
+ *
+ * What it costs is the number of instructions a field, so each step knows how a field is nearly
+ * always spelled, reads that in a straight line, and gives the rest to a general reader that takes
+ * whatever is legal (protobuf.h: the short way).
  *
  * Samples are decoded into a journal (stack, labels, span, values) and added to the profile at the
  * end, so that a profile that turns out to be bad after a million samples has added nothing. A
@@ -61,8 +65,6 @@
 #include <stdlib.h>
 
 enum { SCRATCH_BYTES_MAX = 16 << 20 }; /* kept for the next profile */
-enum { COMMENT = 13 };                 /* the one field of Profile that is skipped whatever it is */
-enum { STRETCH_BYTES_MIN = 32 };       /* between two stretches of samples */
 
 struct pprof_reader *pprof_reader_new(void)
 {
@@ -71,25 +73,25 @@ struct pprof_reader *pprof_reader_new(void)
 
 static void id_map_deinit(struct id_map *m)
 {
-    free(m->id);
-    free(m->dense);
-    table_deinit(&m->sparse);
+    free(m->near);
+    free(m->far);
+    table_deinit(&m->table);
 }
 
 static void forget_scratch(struct pprof_reader *r)
 {
-    void *const arrays[] = {
-        r->string,  r->mapping,   r->function,   r->location,     r->line,
-        r->samples, r->string_id, r->label_kind, r->new_function, r->function_symbol,
-        r->module,  r->new_frame, r->frame,      r->run,          r->location_code,
-        r->stack,   r->label,     r->row,        r->row_values};
+    void *const arrays[] = {r->string_id, r->label_kind, r->module,   r->function_symbol, r->frame,
+                            r->place,     r->place_kind, r->far_run,  r->label,           r->stack,
+                            r->row,       r->row_values, r->fold_row, r->new_frame};
 
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
+    for (size_t i = 0; i < PPROF_FIELDS; i++)
+        free(r->message[i].at);
     buf_deinit(&r->text);
-    id_map_deinit(&r->mapping_ids);
-    id_map_deinit(&r->function_ids);
-    id_map_deinit(&r->location_ids);
+    id_map_deinit(&r->mappings);
+    id_map_deinit(&r->functions);
+    id_map_deinit(&r->far_places);
     table_deinit(&r->folded);
     *r = (struct pprof_reader){0};
 }
@@ -102,14 +104,17 @@ void pprof_reader_free(struct pprof_reader *r)
     free(r);
 }
 
-/* What grows with the profile: the tables and the journal dominate. */
+/* What grows with the profile: what was noted, the tables and the journal dominate. */
 static size_t scratch_bytes(const struct pprof_reader *r)
 {
-    return r->string_cap * sizeof *r->string + r->function_cap * sizeof *r->function +
-           r->location_cap * sizeof *r->location + r->line_cap * sizeof *r->line +
-           (r->new_frame_cap + r->new_function_cap) * sizeof *r->new_function +
-           (r->frame_cap + r->string_id_cap + r->location_ids.dense_cap) * sizeof(uint32_t) +
-           r->row_cap * sizeof *r->row + r->row_values_cap * sizeof *r->row_values;
+    size_t noted = 0;
+
+    for (size_t i = 0; i < PPROF_FIELDS; i++)
+        noted += r->message[i].cap;
+    return (noted + r->frame_cap + r->string_id_cap + r->functions.near_cap + r->fold_row_cap) *
+               sizeof(uint32_t) +
+           r->place_cap * sizeof *r->place + r->row_cap * sizeof *r->row +
+           r->row_values_cap * sizeof *r->row_values;
 }
 
 int pprof_malformed(struct pprof_reader *r, const char *what)
@@ -131,182 +136,80 @@ int pprof_above_limit(struct pprof_reader *r, const char *what, uint64_t n, uint
 /* --- the scan -----------------------------------------------------------------------------------
  */
 
+/* Which field a tag of one byte with the type of a message is of. */
+static const uint8_t field_of_tag[256] = {
+    [1 << 3 | PB_LEN] = PPROF_TYPE,         [2 << 3 | PB_LEN] = PPROF_SAMPLE,
+    [3 << 3 | PB_LEN] = PPROF_MAPPING,      [4 << 3 | PB_LEN] = PPROF_LOCATION,
+    [5 << 3 | PB_LEN] = PPROF_FUNCTION,     [6 << 3 | PB_LEN] = PPROF_STRING,
+    [11 << 3 | PB_LEN] = PPROF_PERIOD_TYPE,
+};
+
+/* The known fields by number. The comments (13) are in neither set: they are skipped, packed or
+ * not. */
+enum {
+    MESSAGES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 11,
+    NUMBERS = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 15,
+    KNOWN = 16, /* fields from here on are not */
+};
+
+static uint32_t room_of(const struct messages *m)
+{
+    return m->cap < m->max ? (uint32_t)m->cap : m->max;
+}
+
+/* A sample has a value, so it takes four bytes; noting more of them would only cost memory. */
+enum { SAMPLE_BYTES_MIN = 4 };
+
 static void begin(struct pprof_reader *r)
 {
+    const struct profile_limits *max = r->limits;
+    const uint32_t samples_max = (uint32_t)(r->raw.len / SAMPLE_BYTES_MIN);
+    const uint32_t of[PPROF_FIELDS] = {
+        [PPROF_TYPE] = PROFILE_TYPES_MAX,
+        [PPROF_SAMPLE] = samples_max,
+        [PPROF_MAPPING] = max->functions_max,
+        [PPROF_LOCATION] = max->locations_max,
+        [PPROF_FUNCTION] = max->functions_max,
+        [PPROF_STRING] = max->strings_max,
+        [PPROF_PERIOD_TYPE] = 1,
+    };
+
+    for (size_t i = 0; i < PPROF_FIELDS; i++) {
+        struct messages *m = &r->message[i];
+
+        *m = (struct messages){.at = m->at, .cap = m->cap, .max = of[i]};
+        m->room = room_of(m);
+    }
     r->stats = (struct decode_stats){0};
-    r->n_strings = r->n_mappings = r->n_functions = r->n_locations = r->n_lines = r->n_samples = 0;
-    r->period_type = BYTES_LIT("");
-    r->has_period_type = false;
-    r->n_types = 0;
     r->time_ns = r->duration_ns = r->period = 0;
     r->default_type = 0;
-    r->n_frame = 0;
-    r->n_rows = r->n_pending = 0;
+    r->n_frames = r->n_far_runs = 0;
+    r->n_lines = 0;
+    r->n_types = r->n_rows = r->n_pending = 0;
     r->stack_end = 0;
     r->saturated = 0;
     if (r->folded.n)
         table_reset(&r->folded);
-    r->functions_by_place = false;
 }
 
-/* Room for the next entry of a table; false: it is above the limit, and only counted. The test of
- * the capacity stands here because it fails nearly always. */
-#define ROOM(array, cap, n, max)                                                                   \
-    ({                                                                                             \
-        bool room_ = (n) < (max);                                                                  \
-        if (room_ && (n) == (cap))                                                                 \
-            XGROW(array, cap, (size_t)(n) + 1);                                                    \
-        (n)++;                                                                                     \
-        room_;                                                                                     \
-    })
-
-static int scan_string(struct pprof_reader *r, struct bytes text)
+/* Notes one more; above the limit it is only counted. */
+static COLD void note_more(struct messages *m, uint32_t at)
 {
-    if (ROOM(r->string, r->string_cap, r->n_strings, r->limits->strings_max))
-        r->string[r->n_strings - 1] = text;
-    return 0;
-}
-
-/* The numbers of a message into the entry that was made for it. */
-#define NUMBERS(message, entry)                                                                    \
-    pb_numbers((message), (uint64_t *)(entry), sizeof *(entry) / sizeof(uint64_t))
-
-static int scan_mapping(struct pprof_reader *r, struct bytes message)
-{
-    uint32_t i = r->n_mappings;
-
-    if (!ROOM(r->mapping, r->mapping_cap, r->n_mappings, r->limits->functions_max))
-        return 0;
-    return NUMBERS(message, &r->mapping[i]) ? 0 : pprof_malformed(r, "a mapping");
-}
-
-static int scan_function(struct pprof_reader *r, struct bytes message)
-{
-    uint32_t i = r->n_functions;
-
-    if (!ROOM(r->function, r->function_cap, r->n_functions, r->limits->functions_max))
-        return 0;
-    return NUMBERS(message, &r->function[i]) ? 0 : pprof_malformed(r, "a function");
-}
-
-static inline int scan_line(struct pprof_reader *r, struct bytes message)
-{
-    uint32_t i = r->n_lines;
-
-    if (!ROOM(r->line, r->line_cap, r->n_lines, r->limits->lines_max))
-        return 0;
-    return NUMBERS(message, &r->line[i]) ? 0 : pprof_malformed(r, "a line");
-}
-
-/* A field of a location that is not spelled in the shortest way, or unknown. */
-static int scan_location_field(struct pprof_reader *r, struct cursor *c, struct wire_location *l)
-{
-    struct pb_field f;
-
-    if (pb_next(c, &f) != PB_FIELD)
-        return pprof_malformed(r, "a location");
-    if (f.number > 5)
-        return 0;
-    if (f.type != (f.number == 4 ? PB_LEN : PB_VARINT))
-        return pprof_malformed(r, "a location");
-    if (f.number == 4)
-        return scan_line(r, f.data);
-    if (f.number < 4)
-        ((uint64_t *)l)[f.number] = f.value;
-    return 0;
-}
-
-static int scan_location(struct pprof_reader *r, struct bytes message)
-{
-    enum { LINE = 4 << 3 | PB_LEN };
-    struct cursor c = cursor_of(message);
-    struct wire_location *l;
-    int e = 0;
-
-    if (!ROOM(r->location, r->location_cap, r->n_locations, r->limits->locations_max))
-        return 0;
-    l = &r->location[r->n_locations - 1];
-    *l = (struct wire_location){.line = r->n_lines};
-    while (c.at < c.end && e == 0) {
-        if (pb_at_number(&c, 4)) {
-            unsigned number = *c.at++ >> 3;
-
-            if (!pb_varint(&c, &((uint64_t *)l)[number]))
-                return pprof_malformed(r, "a location");
-        } else if (cursor_left(&c) >= 2 && c.at[0] == LINE && c.at[1] < 0x80 &&
-                   c.at[1] <= cursor_left(&c) - 2) {
-            struct bytes line = bytes_of(c.at + 2, c.at[1]);
-
-            c.at += 2 + line.len;
-            e = scan_line(r, line);
-        } else {
-            e = scan_location_field(r, &c, l);
-        }
+    if (m->n == m->max) {
+        m->over++;
+        return;
     }
-    l->n_lines = r->n_lines - l->line;
-    return e;
+    XGROW(m->at, m->cap, (size_t)m->n + 1);
+    m->room = room_of(m);
+    m->at[m->n++] = at;
 }
 
-/* Samples near each other are one stretch, so that their number is bounded by the bytes. */
-static int scan_sample(struct pprof_reader *r, const uint8_t *at, const uint8_t *end)
+static inline void note(struct messages *m, uint32_t at)
 {
-    struct bytes *last = r->n_samples ? &r->samples[r->n_samples - 1] : NULL;
-
-    r->stats.samples++;
-    if (last && (size_t)(at - (last->data + last->len)) < STRETCH_BYTES_MIN) {
-        last->len = (size_t)(end - last->data);
-        return 0;
-    }
-    XGROW(r->samples, r->samples_cap, (size_t)r->n_samples + 1);
-    r->samples[r->n_samples++] = bytes_of(at, (size_t)(end - at));
-    return 0;
-}
-
-static int scan_type(struct pprof_reader *r, struct bytes message)
-{
-    if (r->n_types < PROFILE_TYPES_MAX)
-        r->type[r->n_types] = message;
-    r->n_types++;
-    return 0;
-}
-
-static int scan_period_type(struct pprof_reader *r, struct bytes message)
-{
-    if (r->has_period_type)
-        return pprof_malformed(r, "a second period_type: are these several profiles in a row?");
-    r->has_period_type = true;
-    r->period_type = message;
-    return 0;
-}
-
-static int scan_message(struct pprof_reader *r, const struct pb_field *f, const uint8_t *at)
-{
-    switch (f->number) {
-    case 1:
-        return scan_type(r, f->data);
-    case 2:
-        return scan_sample(r, at, f->data.data + f->data.len);
-    case 3:
-        return scan_mapping(r, f->data);
-    case 4:
-        return scan_location(r, f->data);
-    case 5:
-        return scan_function(r, f->data);
-    case 6:
-        return scan_string(r, f->data);
-    case 11:
-        return scan_period_type(r, f->data);
-    case 7:
-    case 8:
-    case 9:
-    case 10:
-    case 12:
-    case 14:
-    case 15:
-        return pprof_malformed(r, "a number was expected");
-    default:
-        return 0;
-    }
+    if (m->n < m->room)
+        m->at[m->n++] = at;
+    else
+        note_more(m, at);
 }
 
 static int scan_time(struct pprof_reader *r, uint64_t time_ns)
@@ -331,61 +234,102 @@ static int scan_number(struct pprof_reader *r, const struct pb_field *f)
     case 14:
         r->default_type = f->value;
         return 0;
-    case 1:
-    case 2:
-    case 3:
-    case 4:
-    case 5:
-    case 6:
-    case 11:
-        return pprof_malformed(r, "a message was expected");
     default:
         return 0;
     }
 }
 
+static int check_count(struct pprof_reader *r, enum pprof_field field, const char *what,
+                       const char *setting)
+{
+    const struct messages *m = &r->message[field];
+
+    return pprof_check_limit(r, what, (uint64_t)m->n + m->over, m->max, setting);
+}
+
 static int check_counts(struct pprof_reader *r)
 {
-    const struct profile_limits *max = r->limits;
-
-    if (r->n_types == 0)
+    if (r->message[PPROF_TYPE].n == 0)
         return pprof_malformed(r, "it has no sample types");
-    if (pprof_check_limit(r, "too many sample types", r->n_types, PROFILE_TYPES_MAX, "fixed") ||
-        pprof_check_limit(r, "too many mappings", r->n_mappings, max->functions_max,
-                          "functions_max") ||
-        pprof_check_limit(r, "too many locations", r->n_locations, max->locations_max,
-                          "locations_max") ||
-        pprof_check_limit(r, "too many lines", r->n_lines, max->lines_max, "lines_max") ||
-        pprof_check_limit(r, "too many functions", r->n_functions, max->functions_max,
-                          "functions_max") ||
-        pprof_check_limit(r, "too many strings", r->n_strings, max->strings_max, "strings_max"))
+    if (r->message[PPROF_PERIOD_TYPE].over)
+        return pprof_malformed(r, "a second period_type: are these several profiles in a row?");
+    if (check_count(r, PPROF_TYPE, "too many sample types", "fixed") ||
+        check_count(r, PPROF_MAPPING, "too many mappings", "functions_max") ||
+        check_count(r, PPROF_LOCATION, "too many locations", "locations_max") ||
+        check_count(r, PPROF_FUNCTION, "too many functions", "functions_max") ||
+        check_count(r, PPROF_STRING, "too many strings", "strings_max"))
         return FAILURE;
-    if (r->n_strings > 0 && r->string[0].len != 0)
+    if (r->message[PPROF_STRING].n > 0 && pprof_message(r, PPROF_STRING, 0).len != 0)
         return pprof_malformed(r, "its first string is not empty");
     return 0;
 }
 
+/* Any field, however it is spelled. */
+static COLD int scan_field(struct pprof_reader *r, struct cursor *c)
+{
+    struct cursor behind_tag = *c;
+    struct pb_field f;
+    uint64_t tag;
+
+    if (!varint_get(&behind_tag, &tag) || pb_next(c, &f) != PB_FIELD)
+        return pprof_malformed(r, "truncated, or not protobuf");
+    if (f.number >= KNOWN)
+        return 0;
+    if (MESSAGES >> f.number & 1) {
+        if (f.type != PB_LEN)
+            return pprof_malformed(r, f.type == PB_VARINT ? "a message was expected"
+                                                          : "a field of another type");
+        note(&r->message[field_of_tag[f.number << 3 | PB_LEN]],
+             (uint32_t)(behind_tag.at - r->raw.data));
+    } else if (NUMBERS >> f.number & 1) {
+        if (f.type != PB_VARINT)
+            return pprof_malformed(r, f.type == PB_LEN ? "a number was expected"
+                                                       : "a field of another type");
+        return scan_number(r, &f);
+    }
+    return 0;
+}
+
+/*
+ * The fields that nearly all are: messages whose tag is one byte and whose length is one or two.
+ * From a place in raw on; returns the place of the first that is something else.
+ */
+static size_t scan_messages(struct pprof_reader *r, size_t at)
+{
+    const uint8_t *const raw = r->raw.data;
+    const size_t len = r->raw.len;
+
+    while (at + 3 <= len) {
+        enum pprof_field field = (enum pprof_field)field_of_tag[raw[at]];
+        size_t body = at + 2, size = raw[at + 1];
+
+        if (size >= 0x80) {
+            if (raw[body] >= 0x80)
+                break;
+            size = (size & 0x7f) | (size_t)raw[body++] << 7;
+        }
+        if (field == PPROF_NONE || body + size > len)
+            break;
+        note(&r->message[field], (uint32_t)at + 1);
+        at = body + size;
+    }
+    return at;
+}
+
 static int scan(struct pprof_reader *r)
 {
-    struct cursor c = cursor_of(r->raw);
-    const uint8_t *at = c.at;
-    enum pb_step step;
-    struct pb_field f;
+    size_t at = 0;
 
-    for (; (step = pb_next(&c, &f)) == PB_FIELD; at = c.at) {
-        int e = 0;
+    while ((at = scan_messages(r, at)) < r->raw.len) {
+        struct cursor c = cursor_of(r->raw);
 
-        if (f.type == PB_LEN)
-            e = scan_message(r, &f, at);
-        else if (f.type == PB_VARINT)
-            e = scan_number(r, &f);
-        else if (f.number <= 15 && f.number != COMMENT)
-            e = pprof_malformed(r, "a field of another type");
-        if (e)
-            return e;
+        c.at += at;
+        if (scan_field(r, &c))
+            return FAILURE;
+        at = (size_t)(c.at - r->raw.data);
     }
-    if (step == PB_MALFORMED)
-        return pprof_malformed(r, "truncated, or not protobuf");
+    r->n_types = r->message[PPROF_TYPE].n;
+    r->stats.samples = r->message[PPROF_SAMPLE].n;
     return check_counts(r);
 }
 
@@ -425,13 +369,14 @@ static void merge_header(struct pprof_reader *r)
 static int commit(struct pprof_reader *r)
 {
     struct profile *p = r->into;
-    struct sample_type types[PROFILE_TYPES_MAX], period_type;
+    struct sample_type types[PROFILE_TYPES_MAX], period_type = {0};
     bool first = p->n_types == 0 && p->n_rows == 0;
 
     for (uint32_t i = 0; i < r->n_types; i++)
-        if (read_type(r, r->type[i], &types[i]))
+        if (read_type(r, pprof_message(r, PPROF_TYPE, i), &types[i]))
             return FAILURE;
-    if (read_type(r, r->period_type, &period_type))
+    if (r->message[PPROF_PERIOD_TYPE].n &&
+        read_type(r, pprof_message(r, PPROF_PERIOD_TYPE, 0), &period_type))
         return FAILURE;
     if ((!first && !type_same(p->period_type, period_type)) ||
         profile_set_types(p, types, r->n_types) != 0)
@@ -446,6 +391,15 @@ static int commit(struct pprof_reader *r)
     return 0;
 }
 
+static int read_raw(struct pprof_reader *r)
+{
+    if (r->raw.len == 0)
+        return pprof_malformed(r, "it is empty");
+    if (r->raw.len > UINT32_MAX)
+        return pprof_above_limit(r, "too many bytes", r->raw.len, UINT32_MAX, "fixed");
+    return scan(r) || pprof_read_tables(r) || pprof_read_samples(r) || commit(r) ? FAILURE : 0;
+}
+
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
                unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f)
 {
@@ -457,10 +411,7 @@ int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_li
     r->into = into;
     r->f = f;
     begin(r);
-    if (raw.len == 0)
-        e = pprof_malformed(r, "it is empty");
-    else
-        e = scan(r) || pprof_read_tables(r) || pprof_read_samples(r) || commit(r) ? FAILURE : 0;
+    e = read_raw(r);
     if (stats)
         *stats = r->stats;
     if (scratch_bytes(r) > SCRATCH_BYTES_MAX)

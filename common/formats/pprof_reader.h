@@ -9,47 +9,51 @@
 #include "formats/pprof.h"
 #include "profile/table.h"
 
-#define ID_NONE  UINT32_MAX
-#define CODE_RUN (UINT32_C(1) << 31)
+/* For what is legal but rare: kept out of the functions that are asked millions of times. */
+#define COLD __attribute__((cold, noinline))
+
+#define ID_NONE UINT32_MAX
 enum { KIND_UNKNOWN = 0xff };
 
+/* The fields of Profile that are messages. */
+enum pprof_field {
+    PPROF_NONE,
+    PPROF_TYPE,
+    PPROF_SAMPLE,
+    PPROF_MAPPING,
+    PPROF_LOCATION,
+    PPROF_FUNCTION,
+    PPROF_STRING,
+    PPROF_PERIOD_TYPE,
+    PPROF_FIELDS
+};
+
+/* Where the messages of one field stand in raw: at their lengths, which the scan has checked. */
+struct messages {
+    uint32_t *at;
+    uint32_t n, max;
+    uint32_t room; /* so many may be noted before cap or max is reached */
+    uint32_t over; /* above max: counted, not noted */
+    size_t cap;
+};
+
+struct far_id {
+    uint64_t id;
+    uint32_t value;
+};
+
 /*
- * What the scan found: the numbers of the tables' entries, and where strings and samples stand. The
- * fields stand at the places of their numbers in profile.proto, so that they are read in place.
+ * Ids of the wire → values: an array for ids that are at most twice as many as entries, which
+ * nearly all are, and a table for the others.
  */
-struct wire_mapping {
-    uint64_t none, id, start, limit, offset, file, build_id, flags[4];
-};
-
-struct wire_function {
-    uint64_t none, id, name, system_name, file, start_line;
-};
-
-struct wire_line {
-    uint64_t none, function_id, number, column;
-};
-
-struct wire_location {
-    uint64_t none, id, mapping_id, address;
-    uint32_t line, n_lines; /* first of pprof_reader.line, number */
-};
-
-/* Ids of the wire → indexes: an array while ids are about as many as entries, else a table. */
 struct id_map {
-    uint64_t *id; /* [index] */
-    size_t id_cap;
-    uint32_t *dense; /* [id] index, or ID_NONE */
-    size_t dense_cap;
-    uint64_t dense_n; /* 0: use the table */
-    struct table sparse;
-};
-
-/*
- * What stands for a location: its frame, or, if it has several, CODE_RUN and its index. ID_NONE,
- * which has that bit too, is no location.
- */
-struct run {
-    uint32_t begin, n; /* of pprof_reader.frame */
+    uint32_t *near; /* [id] value, or ID_NONE */
+    uint64_t n_near;
+    size_t near_cap;
+    struct far_id *far;
+    uint32_t n_far;
+    size_t far_cap;
+    struct table table; /* of far */
 };
 
 struct module {
@@ -57,18 +61,30 @@ struct module {
     uint32_t mapping; /* symbol id */
 };
 
+/* Frames of a location, in pprof_reader.frame. */
+struct run {
+    uint32_t begin, n;
+};
+
+/*
+ * What stands for a location id where samples are read. Nearly all locations have one frame or two,
+ * and those stand in the place itself; of a location with more it is the run.
+ */
+union place {
+    uint32_t frame[2];
+    struct run run;
+};
+enum { PLACE_FRAMES = 3, PLACE_RUN = 1 << 6, PLACE_NONE = 1 << 7 }; /* how many; others */
+/* Ids below this have a place even if there is no such location: all that two bytes can say. */
+enum { PLACES_MIN = 1 << 14 };
+
 /* Samples of one key: a row of the journal. */
 struct row {
     uint32_t stack, labels, span;
     bool fold; /* something was set aside: there may be others like it */
 };
 
-/* A stack that was read but not yet looked up. */
-struct pending {
-    uint64_t hash;
-    uint32_t begin, n; /* of pprof_reader.stack */
-};
-
+/* So many stacks are looked up together, or fewer of so many frames. */
 enum { PENDING_MAX = 32, PENDING_FRAMES = 2048 };
 
 struct pprof_reader {
@@ -81,21 +97,9 @@ struct pprof_reader {
     struct bytes raw;
 
     /* the scan */
-    struct bytes type[PROFILE_TYPES_MAX], period_type;
-    bool has_period_type;
-    uint32_t n_types;
+    struct messages message[PPROF_FIELDS];
     int64_t time_ns, duration_ns, period;
     uint64_t default_type;
-    uint32_t n_strings, n_mappings, n_functions, n_locations; /* counted on above the limit */
-    struct bytes *string;
-    struct wire_mapping *mapping;
-    struct wire_function *function;
-    struct wire_location *location;
-    struct wire_line *line;
-    struct bytes *samples; /* stretches of raw that have all samples, and other fields at times */
-    uint32_t n_lines, n_samples;
-    size_t string_cap, mapping_cap, function_cap, location_cap, line_cap, samples_cap;
-    struct id_map mapping_ids, function_ids, location_ids;
 
     /* the tables */
     uint32_t *string_id; /* [string] symbol id, or ID_NONE: not asked for yet */
@@ -104,43 +108,50 @@ struct pprof_reader {
     struct buf text;
     struct module *module;
     size_t module_cap;
-    struct function *new_function;
-    uint32_t *function_symbol; /* [function] symbol id */
-    size_t new_function_cap, function_symbol_cap;
+    struct id_map mappings;    /* → module */
+    struct id_map functions;   /* → symbol */
+    uint32_t *function_symbol; /* [function] */
+    size_t function_symbol_cap;
     bool functions_by_place; /* .NET: all ids are 0; function i is location i's */
-    struct frame *new_frame;
-    uint32_t *frame; /* frames of all locations */
-    size_t n_frame, new_frame_cap, frame_cap;
-    struct run *run;         /* [location] */
-    uint32_t *location_code; /* [location] */
-    size_t run_cap, location_code_cap;
+    uint32_t *frame;         /* of all locations, one location's behind the other's */
+    struct frame *new_frame; /* of the block of locations being read */
+    size_t n_frames, n_new_frames, frame_cap, new_frame_cap;
+    uint64_t n_lines;
+    union place *place;  /* [id] */
+    uint8_t *place_kind; /* [id] PLACE_… */
+    uint64_t n_places;
+    size_t place_cap, place_kind_cap;
+    struct id_map far_places; /* → far_run, of ids from n_places on */
+    struct run *far_run;
+    size_t n_far_runs, far_run_cap;
     uint32_t nodes_before;
 
     /* the sample being read */
-    uint32_t n_stack;
+    uint32_t n_stack, n_values;
     uint64_t lost_frames; /* not stored, for there are too many */
     int64_t *value;       /* of its row */
-    uint32_t n_values;
     struct label *label;
     size_t n_labels, label_cap;
-    struct span span;
-    bool set_aside; /* something of it was */
+    struct span span;         /* if it has one */
+    bool has_span, set_aside; /* something of it was */
 
     /* stacks not yet looked up; their rows stand at the end of the journal */
     uint32_t *stack; /* leaf first, one behind the other */
     size_t stack_cap, stack_end;
-    struct pending pending[PENDING_MAX];
-    uint32_t n_pending;
+    uint32_t pending_end[PENDING_MAX], n_pending;
 
     /* the journal */
-    uint32_t n_rows;
+    uint32_t n_types, n_rows;
     struct row *row;
     int64_t *row_values; /* n_types a row */
     size_t row_cap, row_values_cap;
-    struct table folded; /* key → row, of rows that are to fold */
+    uint32_t *fold_row; /* [stack] a row that may be the plain one of this stack to fold into */
+    size_t fold_row_cap;
+    struct table folded; /* key → row, of rows that are to fold and have labels or a span */
     uint64_t saturated;
 };
 
+/* All return FAILURE. */
 int pprof_malformed(struct pprof_reader *r, const char *what);
 int pprof_above_limit(struct pprof_reader *r, const char *what, uint64_t n, uint32_t max,
                       const char *setting);
@@ -152,6 +163,23 @@ static inline int pprof_check_limit(struct pprof_reader *r, const char *what, ui
     return n <= max ? 0 : pprof_above_limit(r, what, n, max, setting);
 }
 
+/* Message i of a field, which the scan noted. */
+static inline struct bytes pprof_message(const struct pprof_reader *r, enum pprof_field field,
+                                         uint32_t i)
+{
+    const uint8_t *at = r->raw.data + r->message[field].at[i];
+    size_t len = *at++;
+    unsigned shift = 7;
+
+    if (len >= 0x80)
+        for (len &= 0x7f;; shift += 7) {
+            len |= (size_t)(*at & 0x7f) << shift;
+            if (*at++ < 0x80)
+                break;
+        }
+    return bytes_of(at, len);
+}
+
 /* Interns what the scan found: all that samples refer to, locations as runs of frames. 0 or
  * FAILURE. */
 int pprof_read_tables(struct pprof_reader *r);
@@ -159,12 +187,12 @@ int pprof_read_tables(struct pprof_reader *r);
 uint32_t pprof_new_string(struct pprof_reader *r, uint64_t index);
 static inline uint32_t pprof_string(struct pprof_reader *r, uint64_t index)
 {
-    if (index < r->n_strings && r->string_id[index] != ID_NONE)
+    if (index < r->message[PPROF_STRING].n && r->string_id[index] != ID_NONE)
         return r->string_id[index];
     return pprof_new_string(r, index);
 }
-/* The code of a location where ids are not dense. */
-uint32_t pprof_sparse_location(const struct pprof_reader *r, uint64_t id);
+/* The frames of a location by any id; NULL: there is none. */
+const uint32_t *pprof_location_frames(const struct pprof_reader *r, uint64_t id, uint32_t *ret_n);
 
 /* Makes the journal. 0 or FAILURE. */
 int pprof_read_samples(struct pprof_reader *r);

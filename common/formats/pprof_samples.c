@@ -1,26 +1,28 @@
 /*
  * The samples of a pprof → rows of the journal.
  *
- * How it works. A sample's location ids are the bulk of a profile. They are numbers of one or two
- * bytes, in no pattern that a processor could guess, so they are not read byte by byte: the high
- * bits of 64 bytes at once, gathered in a word, say where each number ends (ends_of), and taking
- * the next one is the same few instructions for all of up to four bytes.
+ * How it works. A sample's location ids are the bulk of a profile. Nearly all are numbers of one or
+ * two bytes of locations that have one or two frames, so the frames that stand at an id's place are
+ * copied two at a time, and what else an id may be is a branch that is nearly never taken.
  *
- * The look-ups wait for each other's memory no more than they must: stacks are read and hashed some
- * at a time, their places in the table of stacks are fetched meanwhile, and then they are looked up
- * (resolve). The rows of those stand at the end of the journal until then.
+ * Stacks are read some at a time and then looked up together (resolve), so that they do not wait
+ * for each other's memory. The rows of those stand at the end of the journal until then.
  */
 #include "base/hash.h"
 #include "base/xalloc.h"
 #include "formats/pprof_reader.h"
 #include "formats/protobuf.h"
 
-enum { CHUNK = 64 }; /* bytes of location ids read at a time: as many as a word has bits */
+enum { LOCATION_ID = 1, VALUE, LABEL };
 
 /* --- locations ----------------------------------------------------------------------------------
  */
 
-static int no_location(struct pprof_reader *r, uint64_t id)
+/* What is read in the fast way: bytes of ids, and frames of one location. More are rare. */
+enum { FAST_BYTES_MAX = 1024, FAST_RUN_MAX = 8 };
+enum { TWO_BYTES = PLACES_MIN, THREE_BYTES = 1 << 21 }; /* ids that take more begin here */
+
+static COLD int no_location(struct pprof_reader *r, uint64_t id)
 {
     return fail(
         r->f, 400, "malformed", NULL,
@@ -28,128 +30,84 @@ static int no_location(struct pprof_reader *r, uint64_t id)
         (unsigned long long)id);
 }
 
-static inline uint64_t load64(const uint8_t *p)
+/* Where the frames of the sample begin. */
+static inline uint32_t *stack_of(const struct pprof_reader *r)
 {
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
+    return r->stack + r->stack_end;
 }
 
-/* Bit i: byte i is the last of a number. Eight bytes' high bits come together by a multiplication
- * that shifts each to a place of its own in the top byte. */
-static inline uint64_t ends_of(const uint8_t *p)
+/* Appends the frames of one location. What is above the limit is only counted: such a sample will
+ * be refused. */
+static int add_location(struct pprof_reader *r, uint64_t id)
 {
-    uint64_t ends = 0;
+    uint32_t n;
+    const uint32_t *frames = pprof_location_frames(r, id, &n);
 
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < CHUNK; i += 8) {
-        uint64_t last = ~load64(p + i) & UINT64_C(0x8080808080808080);
-
-        ends |= (last * UINT64_C(0x0002040810204081) >> 56) << i;
-    }
-    return ends;
-}
-
-static int take_long(struct pprof_reader *r, const uint8_t *at, size_t size, uint64_t *ret)
-{
-    struct cursor c = cursor_of(bytes_of(at, size));
-
-    return varint_get(&c, ret) ? 0 : pprof_malformed(r, "a sample");
-}
-
-/* A number of one or two bytes, of which two are readable, without asking which. */
-static inline uint64_t take_short(const uint8_t *at, size_t size)
-{
-    uint64_t second = 1 - size; /* no bits or all */
-    uint16_t v;
-
-    memcpy(&v, at, sizeof v);
-    return (v & 0x7f) | (v >> 1 & 0x3f80 & second);
-}
-
-/* Where the frames of one sample go. What is above the limit overwrites what is below and is
- * counted as lost: such a sample will be refused. */
-struct sink {
-    uint32_t *stack;
-    size_t n, max, lost;
-};
-
-static __attribute__((noinline)) int add_run(struct pprof_reader *r, struct sink *to, uint32_t code,
-                                             uint64_t id)
-{
-    const struct run *run = &r->run[code & ~CODE_RUN];
-
-    if (code == ID_NONE)
+    if (!frames)
         return no_location(r, id);
-    if (to->n + run->n > to->max) {
-        to->lost += run->n;
+    if (r->n_stack + n > r->limits->depth_max) {
+        r->lost_frames += n;
         return 0;
     }
-    for (uint32_t i = 0; i < run->n; i++)
-        to->stack[to->n++] = r->frame[run->begin + i];
+    memcpy(stack_of(r) + r->n_stack, frames, n * sizeof *frames);
+    r->n_stack += n;
     return 0;
 }
 
-/* The locations whose numbers end in a chunk of len bytes, of which CHUNK + 8 are readable; where
- * the last of them ends, 0 if none does. What the loop uses stands in locals, which its stores
- * cannot alias. */
-static inline int add_chunk(struct pprof_reader *r, struct sink *to, const uint8_t *chunk,
-                            size_t len, size_t *ret_used)
+static COLD int add_locations_slowly(struct pprof_reader *r, struct bytes packed)
 {
-    uint64_t ends = ends_of(chunk) & (UINT64_MAX >> (CHUNK - len)), id = 0;
-    const uint64_t dense_n = r->location_ids.dense_n;
-    const uint32_t *dense = r->location_ids.dense;
-    uint32_t *out = to->stack + to->n, code;
-    size_t begin = 0, end;
+    struct cursor c = cursor_of(packed);
+    uint64_t id;
 
-    for (; ends; ends &= ends - 1, begin = end) {
-        end = (unsigned)__builtin_ctzll(ends) + 1;
-        if (end - begin <= 2)
-            id = take_short(chunk + begin, end - begin);
-        else if (take_long(r, chunk + begin, end - begin, &id))
-            return FAILURE;
-        code = id < dense_n ? dense[id] : dense_n ? ID_NONE : pprof_sparse_location(r, id);
-        if (!(code & CODE_RUN)) {
-            *out++ = code;
-            continue;
-        }
-        to->n = (size_t)(out - to->stack);
-        if (add_run(r, to, code, id))
-            return FAILURE;
-        out = to->stack + to->n;
-    }
-    to->n = (size_t)(out - to->stack);
-    *ret_used = begin;
-    return 0;
-}
-
-/* Appends the frames of locations, packed as they stand on the wire. */
-static int add_locations(struct pprof_reader *r, struct bytes packed)
-{
-    struct sink to = {r->stack + r->stack_end, r->n_stack, r->limits->depth_max, 0};
-    const uint8_t *raw_end = r->raw.data + r->raw.len;
-    uint8_t copy[CHUNK + 8];
-    size_t used;
-
-    while (packed.len > 0) {
-        size_t len = packed.len < CHUNK ? packed.len : CHUNK;
-        const uint8_t *chunk = packed.data;
-
-        if (raw_end - chunk < (ptrdiff_t)sizeof copy)
-            chunk = memcpy(memset(copy, 0, sizeof copy), chunk, len);
-        if (to.n > to.max) {
-            to.lost += to.n;
-            to.n = 0;
-        }
-        if (add_chunk(r, &to, chunk, len, &used))
-            return FAILURE;
-        if (used == 0)
+    while (c.at < c.end) {
+        if (!varint_get(&c, &id))
             return pprof_malformed(r, "a sample");
-        packed = bytes_of(packed.data + used, packed.len - used);
+        if (add_location(r, id))
+            return FAILURE;
     }
-    r->n_stack = (uint32_t)to.n;
-    r->lost_frames += to.lost;
+    return 0;
+}
+
+/*
+ * Appends the frames of locations, packed as they stand on the wire; begins anew in the slow way
+ * where it meets what it is not made for. What the loop uses stands in locals, which its stores
+ * cannot alias. Whether an id takes one byte or two is a branch, for it repeats so often from id to
+ * id that a processor guesses it: ids rise with first use, and the frames of a stack were often
+ * used first together.
+ */
+static inline int add_locations(struct pprof_reader *r, struct bytes packed)
+{
+    const uint8_t *at = packed.data, *const end = at + packed.len, *const kind = r->place_kind;
+    const uint32_t n_places = r->n_places < THREE_BYTES ? (uint32_t)r->n_places : THREE_BYTES;
+    const union place *const place = r->place;
+    uint32_t *out = stack_of(r) + r->n_stack;
+
+    if (packed.len > FAST_BYTES_MAX || r->n_stack > r->limits->depth_max || !pb_ends_number(packed))
+        return add_locations_slowly(r, packed);
+    while (at < end) {
+        uint32_t id = *at++;
+
+        if (id >= 0x80) {
+            id = (id & 0x7f) | (uint32_t)*at++ << 7;
+            if (id >= TWO_BYTES) { /* its second byte was not its last */
+                id = (id & (TWO_BYTES - 1)) | (uint32_t)*at++ << 14;
+                if (id >= n_places)
+                    return add_locations_slowly(r, packed);
+            }
+        }
+        memcpy(out, &place[id], sizeof *place);
+        out += kind[id];
+        if (kind[id] > PLACE_FRAMES) {
+            const struct run *run = &place[id].run;
+
+            out -= kind[id];
+            if (kind[id] == PLACE_NONE || run->n > FAST_RUN_MAX)
+                return add_locations_slowly(r, packed);
+            memcpy(out, r->frame + run->begin, run->n * sizeof *out);
+            out += run->n;
+        }
+    }
+    r->n_stack = (uint32_t)(out - stack_of(r));
     return 0;
 }
 
@@ -163,15 +121,21 @@ static inline void add_value(struct pprof_reader *r, uint64_t value)
     r->n_values++;
 }
 
-static int add_values(struct pprof_reader *r, struct bytes packed)
+/* Long numbers are read eight bytes at a time, which may stand behind the values. */
+static inline int add_values(struct pprof_reader *r, struct bytes packed)
 {
-    struct cursor c = cursor_of(packed);
-    uint64_t v;
+    const uint8_t *at = packed.data, *const end = at + packed.len;
+    const uint8_t *const raw_end = r->raw.data + r->raw.len;
+    struct varint v;
 
-    while (c.at < c.end) {
-        if (!pb_varint(&c, &v))
+    while (at < end) {
+        v = (struct varint){at + 1, at[0]};
+        if (v.value >= 0x80)
+            v = varint_long((struct cursor){at, raw_end});
+        if (!v.end || v.end > end)
             return pprof_malformed(r, "a sample");
-        add_value(r, v);
+        add_value(r, v.value);
+        at = v.end;
     }
     return 0;
 }
@@ -179,128 +143,189 @@ static int add_values(struct pprof_reader *r, struct bytes packed)
 /* Repeated numbers that are not packed come one by one. */
 static int add_scalar(struct pprof_reader *r, const struct pb_field *f)
 {
-    uint8_t packed[CHUNK + 8] = {0}; /* as much as add_chunk() reads, wherever it stands */
-
     if (f->type != PB_VARINT)
         return pprof_malformed(r, "a sample");
-    if (f->number == 1)
-        return add_locations(r, bytes_of(packed, (size_t)(varint_put(packed, f->value) - packed)));
+    if (f->number == LOCATION_ID)
+        return add_location(r, f->value);
     add_value(r, f->value);
     return 0;
 }
 
 static enum label_kind label_kind(struct pprof_reader *r, uint64_t key)
 {
-    if (key >= r->n_strings)
+    if (key >= r->message[PPROF_STRING].n)
         return LABEL_IDENTITY;
     if (r->label_kind[key] == KIND_UNKNOWN)
-        r->label_kind[key] = (uint8_t)label_kind_of(r->string[key]);
+        r->label_kind[key] = (uint8_t)label_kind_of(pprof_message(r, PPROF_STRING, (uint32_t)key));
     return (enum label_kind)r->label_kind[key];
 }
 
-/* An id as text, or as the bits of a number. False: it is none. */
-static bool span_id(struct pprof_reader *r, enum label_kind kind, const uint64_t *l)
+struct wire_label {
+    uint64_t key, str, num, num_unit;
+};
+
+/* The short way (protobuf.h); false: it is spelled otherwise. */
+static inline bool take_label(struct bytes message, struct wire_label *l)
 {
-    struct bytes text = l[2] < r->n_strings ? r->string[l[2]] : BYTES_LIT("");
+    struct cursor c = cursor_of(message);
+
+    if (!pb_ends_number(message))
+        return false;
+    l->key = pb_take(&c, 1);
+    l->str = pb_take(&c, 2);
+    l->num = pb_take(&c, 3);
+    l->num_unit = pb_take(&c, 4);
+    return c.at == c.end;
+}
+
+static COLD bool read_odd_label(struct bytes message, struct wire_label *ret)
+{
+    uint64_t l[5];
+
+    if (!PB_NUMBERS(message, l))
+        return false;
+    *ret = (struct wire_label){l[1], l[2], l[3], l[4]};
+    return true;
+}
+
+/* An id as text, or as the bits of a number. False: it is none. */
+static bool span_id(struct pprof_reader *r, enum label_kind kind, const struct wire_label *l)
+{
+    struct bytes text = l->str < r->message[PPROF_STRING].n
+                            ? pprof_message(r, PPROF_STRING, (uint32_t)l->str)
+                            : BYTES_LIT("");
     struct span *span = &r->span;
     uint64_t *id = kind == LABEL_SPAN ? &span->id : &span->root;
 
+    if (!r->has_span)
+        *span = (struct span){0};
+    r->has_span = true;
     if (kind == LABEL_TRACE) {
-        span->trace_lo = l[3];
-        return l[2] == 0 || trace_id_parse(text, &span->trace_hi, &span->trace_lo) == 0;
+        span->trace_lo = l->num;
+        return l->str == 0 || trace_id_parse(text, &span->trace_hi, &span->trace_lo) == 0;
     }
-    *id = l[3];
-    return l[2] == 0 || span_id_parse(text, id) == 0;
+    *id = l->num;
+    return l->str == 0 || span_id_parse(text, id) == 0;
 }
 
 /* Whether a label is the sample's identity; if not, it went to the span or is set aside. */
-static bool is_identity(struct pprof_reader *r, enum label_kind kind, const uint64_t *l)
+static bool is_identity(struct pprof_reader *r, enum label_kind kind, const struct wire_label *l)
 {
     bool is_id = kind >= LABEL_SPAN && kind <= LABEL_TRACE;
 
-    if (l[2] && (kind == LABEL_IDENTITY || kind == LABEL_ENDPOINT))
+    if (l->str && (kind == LABEL_IDENTITY || kind == LABEL_ENDPOINT))
         return true;
-    if (!(l[2] || l[3] || l[4]) || (is_id && r->flags & PPROF_SPANS && span_id(r, kind, l)))
+    if (!(l->str || l->num || l->num_unit) ||
+        (is_id && r->flags & PPROF_SPANS && span_id(r, kind, l)))
         return false;
     r->stats.labels_set_aside++;
     r->set_aside = true;
     return false;
 }
 
-static int add_label(struct pprof_reader *r, struct bytes message)
+static void add_identity(struct pprof_reader *r, enum label_kind kind, const struct wire_label *l)
 {
-    uint64_t l[5]; /* key, str, num, num_unit */
-    enum label_kind kind = LABEL_IDENTITY;
     struct label label = {0};
 
-    if (!PB_NUMBERS(message, l))
-        return pprof_malformed(r, "a label");
-    if (!(r->flags & PPROF_LABELS_ALL)) {
-        kind = label_kind(r, l[1]);
-        if (!is_identity(r, kind, l))
-            return 0;
-    }
     if (r->n_labels >= r->limits->labels_max) {
         r->n_labels++; /* counted only; refused at the end of the sample */
-        return 0;
+        return;
     }
     label.key = kind == LABEL_ENDPOINT ? symbols_string(r->into->symbols, BYTES_LIT("endpoint"))
-                                       : pprof_string(r, l[1]);
-    label.str = pprof_string(r, l[2]);
-    if (l[2] == 0) {
-        label.num = (int64_t)l[3];
-        label.unit = pprof_string(r, l[4]);
+                                       : pprof_string(r, l->key);
+    label.str = pprof_string(r, l->str);
+    if (l->str == 0) {
+        label.num = (int64_t)l->num;
+        label.unit = pprof_string(r, l->num_unit);
     }
     if (label.str == 0 && label.num == 0 && label.unit == 0)
-        return 0; /* no value at all; google/pprof skips it too */
+        return; /* no value at all; google/pprof skips it too */
     XGROW(r->label, r->label_cap, r->n_labels + 1);
     r->label[r->n_labels++] = label;
+}
+
+static int add_label(struct pprof_reader *r, struct bytes message)
+{
+    struct wire_label l;
+    enum label_kind kind = LABEL_IDENTITY;
+
+    if (!take_label(message, &l) && !read_odd_label(message, &l))
+        return pprof_malformed(r, "a label");
+    if (!(r->flags & PPROF_LABELS_ALL)) {
+        kind = label_kind(r, l.key);
+        if (!is_identity(r, kind, &l))
+            return 0;
+    }
+    add_identity(r, kind, &l);
     return 0;
 }
 
 /* --- samples ------------------------------------------------------------------------------------
  */
 
-static int read_sample(struct pprof_reader *r, struct bytes message)
+/* The next field of a sample, however it is spelled. */
+static COLD int read_odd_field(struct pprof_reader *r, struct cursor *c)
+{
+    struct pb_field f;
+
+    if (pb_next(c, &f) != PB_FIELD)
+        return pprof_malformed(r, "a sample");
+    if (f.number > LABEL)
+        return 0;
+    if (f.number != LABEL && f.type != PB_LEN)
+        return add_scalar(r, &f);
+    if (f.type != PB_LEN)
+        return pprof_malformed(r, "a sample");
+    if (f.number == LABEL)
+        return add_label(r, f.data);
+    return f.number == LOCATION_ID ? add_locations_slowly(r, f.data) : add_values(r, f.data);
+}
+
+/* What stands behind locations and values: labels, and what is spelled in another way. */
+static int read_rest(struct pprof_reader *r, struct cursor c, struct row *row)
+{
+    struct bytes label;
+
+    r->n_labels = 0;
+    r->has_span = r->set_aside = false;
+    while (c.at < c.end)
+        if (pb_take_bytes(&c, LABEL, &label) ? add_label(r, label) : read_odd_field(r, &c))
+            return FAILURE;
+    if (pprof_check_limit(r, "a sample with too many labels", r->n_labels, r->limits->labels_max,
+                          "labels_max"))
+        return FAILURE;
+    if (r->n_labels)
+        row->labels = profile_labels(r->into, r->label, r->n_labels);
+    if (r->has_span)
+        row->span = profile_span(r->into, &r->span);
+    row->fold = r->set_aside;
+    return 0;
+}
+
+static inline int read_sample(struct pprof_reader *r, struct bytes message, struct row *row)
 {
     struct cursor c = cursor_of(message);
-    enum pb_step step;
-    struct pb_field f;
-    int e = 0;
+    struct bytes part;
 
     r->n_stack = r->n_values = 0;
     r->lost_frames = 0;
-    r->n_labels = 0;
-    r->span = (struct span){0};
-    r->set_aside = false;
-    while ((step = pb_next(&c, &f)) == PB_FIELD) {
-        if (f.number <= 2 && f.type != PB_LEN)
-            e = add_scalar(r, &f);
-        else if (f.number == 1)
-            e = add_locations(r, f.data);
-        else if (f.number == 2)
-            e = add_values(r, f.data);
-        else if (f.number == 3)
-            e = f.type == PB_LEN ? add_label(r, f.data) : pprof_malformed(r, "a sample");
-        if (e)
-            return e;
-    }
-    return step == PB_END ? 0 : pprof_malformed(r, "a sample");
+    *row = (struct row){0};
+    if (pb_take_bytes(&c, LOCATION_ID, &part) && add_locations(r, part))
+        return FAILURE;
+    if (pb_take_bytes(&c, VALUE, &part) && add_values(r, part))
+        return FAILURE;
+    return c.at < c.end ? read_rest(r, c, row) : 0;
 }
 
-static int check_sample(struct pprof_reader *r)
+static inline int check_sample(struct pprof_reader *r)
 {
     if (r->n_values != r->n_types)
         return fail(r->f, 400, "malformed", NULL,
                     "not a valid pprof profile: a sample has %u values, but there are %u sample "
                     "types",
                     r->n_values, r->n_types);
-    if (pprof_check_limit(r, "a stack with too many frames", r->n_stack + r->lost_frames,
-                          r->limits->depth_max, "depth_max") ||
-        pprof_check_limit(r, "a sample with too many labels", r->n_labels, r->limits->labels_max,
-                          "labels_max"))
-        return FAILURE;
-    return 0;
+    return pprof_check_limit(r, "a stack with too many frames", r->n_stack + r->lost_frames,
+                             r->limits->depth_max, "depth_max");
 }
 
 static bool all_zero(const int64_t *values, uint32_t n)
@@ -320,19 +345,56 @@ static int64_t *values_of(const struct pprof_reader *r, size_t row)
     return r->row_values + row * r->n_types;
 }
 
+static void add_to(struct pprof_reader *r, uint32_t row, const int64_t *values)
+{
+    int64_t *sum = values_of(r, row);
+
+    for (uint32_t t = 0; t < r->n_types; t++)
+        sum[t] = add_saturating(sum[t], values[t], &r->saturated);
+}
+
+static bool is_plain(const struct row *row)
+{
+    return (row->labels | row->span) == 0;
+}
+
+/*
+ * fold() for rows with neither labels nor span, which nearly all are. What fold_row says is a
+ * guess, and may be of a profile read before: the row decides. So it need not be cleared.
+ */
+static bool fold_plain(struct pprof_reader *r, const struct row *row, const int64_t *values)
+{
+    uint32_t guess;
+
+    if (row->stack >= r->fold_row_cap) {
+        size_t cap = r->fold_row_cap;
+
+        XGROW(r->fold_row, r->fold_row_cap, stacks_count(r->into->stacks));
+        memset(r->fold_row + cap, 0, (r->fold_row_cap - cap) * sizeof *r->fold_row);
+    }
+    guess = r->fold_row[row->stack];
+    if (guess < r->n_rows && r->row[guess].stack == row->stack && is_plain(&r->row[guess])) {
+        add_to(r, guess, values);
+        return true;
+    }
+    r->fold_row[row->stack] = r->n_rows;
+    return false;
+}
+
 /* Adds the row to one before it that was the same but for what was set aside, if there is one. */
 static bool fold(struct pprof_reader *r, const struct row *row, const int64_t *values)
 {
-    uint64_t place = hash_pair(hash_secret(), row->stack, (uint64_t)row->labels << 32 | row->span);
+    uint64_t place;
 
+    if (is_plain(row))
+        return fold_plain(r, row, values);
+    place = hash_pair(hash_secret(), row->stack, (uint64_t)row->labels << 32 | row->span);
     for (struct probe p = table_probe(&r->folded, place); table_next(&r->folded, &p);) {
         const struct row *other = &r->row[p.id];
-        int64_t *sum = values_of(r, p.id);
 
         if (other->stack != row->stack || other->labels != row->labels || other->span != row->span)
             continue;
-        for (uint32_t t = 0; t < r->n_types; t++)
-            sum[t] = add_saturating(sum[t], values[t], &r->saturated);
+        add_to(r, p.id, values);
         return true;
     }
     table_insert(&r->folded, place, r->n_rows);
@@ -350,13 +412,13 @@ static void move_row(struct pprof_reader *r, uint32_t to, uint32_t from)
 static int resolve(struct pprof_reader *r)
 {
     struct stacks *stacks = r->into->stacks;
-    uint32_t first = r->n_rows;
+    uint32_t first = r->n_rows, stack[PENDING_MAX];
 
+    stacks_intern_many(stacks, r->stack, r->pending_end, r->n_pending, stack);
     for (uint32_t i = 0; i < r->n_pending; i++) {
-        const struct pending *p = &r->pending[i];
         struct row *row = &r->row[first + i];
 
-        row->stack = stacks_intern_hashed(stacks, r->stack + p->begin, p->n, p->hash);
+        row->stack = stack[i];
         if (row->fold && fold(r, row, values_of(r, first + i)))
             continue;
         if (r->n_rows != first + i)
@@ -375,56 +437,37 @@ static int resolve(struct pprof_reader *r)
                              "stack_nodes_max");
 }
 
-/* Room for the rows of as many samples as may be pending, and for the frames of one more. */
+/* Room for the rows of as many samples as may be pending, and for the frames of one more: of ids
+ * that are read in the fast way, at most FAST_BYTES_MAX stand behind the limit. */
 static void make_room(struct pprof_reader *r)
 {
     size_t rows = (size_t)r->n_rows + PENDING_MAX;
 
     XGROW(r->row, r->row_cap, rows);
     XGROW(r->row_values, r->row_values_cap, rows * r->n_types);
-    XGROW(r->stack, r->stack_cap, (size_t)PENDING_FRAMES + r->limits->depth_max + CHUNK);
+    XGROW(r->stack, r->stack_cap,
+          (size_t)PENDING_FRAMES + r->limits->depth_max + FAST_BYTES_MAX * FAST_RUN_MAX + 2);
 }
 
-static void append_pending(struct pprof_reader *r)
+static inline int add_sample(struct pprof_reader *r, struct bytes message)
 {
-    struct pending *p = &r->pending[r->n_pending];
-    struct row *row = &r->row[r->n_rows + r->n_pending++];
+    uint32_t row;
 
-    p->begin = (uint32_t)r->stack_end;
-    p->n = r->n_stack;
-    p->hash = stacks_hash(r->into->stacks, r->stack + p->begin, p->n);
-    stacks_prefetch(r->into->stacks, p->hash);
-    row->labels = profile_labels(r->into, r->label, r->n_labels);
-    row->span = profile_span(r->into, &r->span);
-    row->fold = r->set_aside;
-    r->stack_end += p->n;
-}
-
-static int add_sample(struct pprof_reader *r, struct bytes message)
-{
     if (r->n_pending == PENDING_MAX || r->stack_end > PENDING_FRAMES) {
         if (resolve(r))
             return FAILURE;
         make_room(r);
     }
-    r->value = values_of(r, (size_t)r->n_rows + r->n_pending);
-    if (read_sample(r, message) || check_sample(r))
+    row = r->n_rows + r->n_pending;
+    r->value = values_of(r, row);
+    if (read_sample(r, message, &r->row[row]) || check_sample(r))
         return FAILURE;
-    if (all_zero(r->value, r->n_types))
+    if (all_zero(r->value, r->n_types)) {
         r->stats.zero_samples++;
-    else
-        append_pending(r);
-    return 0;
-}
-
-static int read_stretch(struct pprof_reader *r, struct bytes stretch)
-{
-    struct cursor c = cursor_of(stretch);
-    struct pb_field f;
-
-    while (pb_next(&c, &f) == PB_FIELD)
-        if (f.number == 2 && add_sample(r, f.data))
-            return FAILURE;
+        return 0;
+    }
+    r->stack_end += r->n_stack;
+    r->pending_end[r->n_pending++] = (uint32_t)r->stack_end;
     return 0;
 }
 
@@ -432,8 +475,10 @@ int pprof_read_samples(struct pprof_reader *r)
 {
     r->nodes_before = stacks_n_nodes(r->into->stacks);
     make_room(r);
-    for (uint32_t i = 0; i < r->n_samples; i++)
-        if (read_stretch(r, r->samples[i]))
+    for (uint32_t i = 0; i < r->message[PPROF_SAMPLE].n; i++)
+        if (add_sample(r, pprof_message(r, PPROF_SAMPLE, i)))
             return FAILURE;
+    if (r->message[PPROF_SAMPLE].over) /* so many that some are too short */
+        return pprof_malformed(r, "a sample without values");
     return resolve(r);
 }

@@ -19,21 +19,6 @@ struct pb_field {
 
 enum pb_step { PB_END, PB_FIELD, PB_MALFORMED };
 
-/* Numbers of one and two bytes, which nearly all are, without a loop. */
-static inline bool pb_varint(struct cursor *c, uint64_t *ret)
-{
-    if (c->at < c->end && c->at[0] < 0x80) {
-        *ret = *c->at++;
-        return true;
-    }
-    if (c->end - c->at >= 2 && c->at[1] < 0x80) {
-        *ret = (uint64_t)(c->at[0] & 0x7f) | (uint64_t)c->at[1] << 7;
-        c->at += 2;
-        return true;
-    }
-    return varint_get(c, ret);
-}
-
 /* Called for every field of millions of samples: inlined, what the caller does not use costs
  * nothing.
  */
@@ -45,7 +30,7 @@ static inline __attribute__((always_inline)) enum pb_step pb_next(struct cursor 
 
     if (c->at == c->end)
         return PB_END;
-    if (!pb_varint(c, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
+    if (!varint_get(c, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
         return PB_MALFORMED;
     f->number = tag >> 3;
     f->type = (enum pb_type)(tag & 7);
@@ -53,10 +38,10 @@ static inline __attribute__((always_inline)) enum pb_step pb_next(struct cursor 
     f->data = BYTES_LIT("");
     switch (f->type) {
     case PB_VARINT:
-        ok = pb_varint(c, &f->value);
+        ok = varint_get(c, &f->value);
         break;
     case PB_LEN:
-        ok = pb_varint(c, &len) && cursor_take(c, len, &f->data);
+        ok = varint_get(c, &len) && cursor_take(c, len, &f->data);
         break;
     case PB_FIXED64:
         ok = cursor_take(c, 8, &f->data);
@@ -93,7 +78,7 @@ static inline __attribute__((always_inline)) bool pb_numbers(struct bytes messag
         if (pb_at_number(&c, n)) {
             unsigned number = *c.at++ >> 3;
 
-            if (!pb_varint(&c, &out[number]))
+            if (!varint_get(&c, &out[number]))
                 return false;
         } else if (pb_next(&c, &f) != PB_FIELD || (f.number < n && f.type != PB_VARINT)) {
             return false;
@@ -105,5 +90,77 @@ static inline __attribute__((always_inline)) bool pb_numbers(struct bytes messag
 }
 /* The same into an array, whose size says which fields are known. */
 #define PB_NUMBERS(message, array) pb_numbers((message), (array), sizeof(array) / sizeof *(array))
+
+/*
+ * The short way. Nearly all messages are spelled alike: fields in rising order, tags and lengths as
+ * short as they can be. Those are read in a straight line, a field after the other, each of which
+ * may be absent:
+ *
+ *     if (pb_ends_number(message)) {
+ *         id = pb_take(&c, 1);
+ *         name = pb_take(&c, 2);
+ *     }
+ *     if (c.at != c.end)
+ *         it is spelled otherwise: read it by pb_numbers() or pb_next()
+ *
+ * The last byte of the message ends a number (pb_ends_number), so no number in it can run over its
+ * end, and none is asked whether it does. The cursor stays in registers as long as nobody is given
+ * its address: the long way gets a copy.
+ */
+static inline bool pb_ends_number(struct bytes s)
+{
+    return s.len > 0 && s.data[s.len - 1] < 0x80;
+}
+
+/* The number that stands next, in bytes that end a number. One of more than ten bytes leaves a rest
+ * that nobody can take. */
+static inline uint64_t pb_take_number(struct cursor *c)
+{
+    const uint8_t *at = c->at;
+    struct varint v;
+
+    if (at[0] < 0x80) {
+        c->at = at + 1;
+        return at[0];
+    }
+    if (at[1] < 0x80) {
+        c->at = at + 2;
+        return (uint64_t)(at[0] & 0x7f) | (uint64_t)at[1] << 7;
+    }
+    v = varint_long(*c);
+    c->at = v.end ? v.end : c->end - 1;
+    return v.value;
+}
+
+/* Varint field `number` (1 … 15) if it stands next, else 0. */
+static inline uint64_t pb_take(struct cursor *c, unsigned number)
+{
+    if (cursor_left(c) < 2 || *c->at != (number << 3 | PB_VARINT))
+        return 0;
+    c->at++;
+    return pb_take_number(c);
+}
+
+/* Whether the next field is `number` (1 … 15) with bytes, of which there may be 16383; takes it. */
+static inline bool pb_take_bytes(struct cursor *c, unsigned number, struct bytes *ret)
+{
+    const uint8_t *at = c->at;
+    size_t left = cursor_left(c), head = 2, len;
+
+    if (left < 3 || at[0] != (number << 3 | PB_LEN))
+        return false;
+    len = at[1];
+    if (len >= 0x80) {
+        if (at[2] >= 0x80)
+            return false;
+        len = (len & 0x7f) | (size_t)at[2] << 7;
+        head = 3;
+    }
+    if (len > left - head)
+        return false;
+    *ret = bytes_of(at + head, len);
+    c->at = at + head + len;
+    return true;
+}
 
 #endif

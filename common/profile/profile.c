@@ -21,6 +21,7 @@ struct profile_index {
     size_t row_stack_cap, row_labels_cap, row_span_cap;
     uint32_t *row_span; /* the profile's, kept while it has none */
     size_t values_cap[PROFILE_TYPES_MAX];
+    size_t rows_cap;     /* the least of these, of the types in use */
     uint32_t *plain_row; /* [stack] its row without labels and span, or ROW_NONE */
     size_t n_plain, plain_cap;
     struct table labelled; /* (stack, labels, span) → row */
@@ -40,6 +41,7 @@ struct profile_index {
 
 static void forget_rows(struct profile_index *ix)
 {
+    ix->rows_cap = 0; /* found anew */
     SETTLE(ix->plain_row, ix->plain_cap, ix->n_plain);
     SETTLE(ix->label, ix->label_cap, ix->n_label);
     SETTLE(ix->set_end, ix->set_cap, ix->n_sets);
@@ -108,6 +110,7 @@ int profile_set_types(struct profile *p, const struct sample_type *types, uint32
     if (p->n_types == 0 && p->n_rows == 0) {
         memcpy(p->types, types, n * sizeof *types);
         p->n_types = n;
+        p->index->rows_cap = 0;
         return 0;
     }
     if (p->n_types != n)
@@ -125,6 +128,7 @@ void profile_drop_type(struct profile *p, uint32_t type)
     int64_t *dropped = p->values[type];
 
     CHECK(type < p->n_types);
+    p->index->rows_cap = 0;
     for (p->n_types--; type < p->n_types; type++) {
         p->types[type] = p->types[type + 1];
         p->values[type] = p->values[type + 1];
@@ -274,7 +278,8 @@ static void set_span(struct profile *p, uint32_t span)
     p->row_span = ix->row_span;
 }
 
-static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span)
+/* Room for one more row in all columns but the spans'. */
+static void make_room(struct profile *p)
 {
     struct profile_index *ix = p->index;
     size_t want = (size_t)p->n_rows + 1;
@@ -282,10 +287,19 @@ static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint
     CHECK(p->n_rows < ROW_NONE - 1);
     XGROW(p->row_stack, ix->row_stack_cap, want);
     XGROW(p->row_labels, ix->row_labels_cap, want);
+    ix->rows_cap = ix->row_stack_cap < ix->row_labels_cap ? ix->row_stack_cap : ix->row_labels_cap;
     for (uint32_t t = 0; t < p->n_types; t++) {
         XGROW(p->values[t], ix->values_cap[t], want);
-        p->values[t][p->n_rows] = 0;
+        ix->rows_cap = ix->values_cap[t] < ix->rows_cap ? ix->values_cap[t] : ix->rows_cap;
     }
+}
+
+static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint32_t span)
+{
+    if (p->n_rows >= p->index->rows_cap)
+        make_room(p);
+    for (uint32_t t = 0; t < p->n_types; t++)
+        p->values[t][p->n_rows] = 0;
     p->row_stack[p->n_rows] = stack;
     p->row_labels[p->n_rows] = labels;
     set_span(p, span);

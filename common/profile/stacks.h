@@ -15,23 +15,22 @@ enum { STACK_NONE = UINT32_MAX };
 
 struct stack_node {
     uint32_t parent, frame;
-    uint32_t first_child;       /* the first that was made, 0: none yet; the others are in a table */
-    uint32_t stack;             /* that ends here, or STACK_NONE */
+    uint32_t first_child; /* the first that was made, 0: none yet; the others are in a table */
+    uint32_t stack;       /* that ends here, or STACK_NONE */
 };
 
 struct stacks;
 
 struct stacks *stacks_new(void);
 void stacks_free(struct stacks *st);
-void stacks_reset(struct stacks *st);       /* forgets all, keeps the memory */
+void stacks_reset(struct stacks *st); /* forgets all, keeps the memory */
 
 /* The id of the stack of n frames, leaf first (n may be 0: the root's own stack). */
 uint32_t stacks_intern(struct stacks *st, const uint32_t *frames, size_t n);
-/* The same in steps, for many at a time: hash all, prefetch all, then intern all, which finds in
- * the cache what it needs. */
-uint64_t stacks_hash(const struct stacks *st, const uint32_t *frames, size_t n);
-void stacks_prefetch(const struct stacks *st, uint64_t hash);
-uint32_t stacks_intern_hashed(struct stacks *st, const uint32_t *frames, size_t n, uint64_t hash);
+/* The same for n stacks that stand one behind the other in frames and end at end[0 … n): all are
+ * hashed before the first is looked up, so that they do not wait for each other's memory. */
+void stacks_intern_many(struct stacks *st, const uint32_t *frames, const uint32_t *end, size_t n,
+                        uint32_t *ret);
 
 /* The same by steps, root first, for input that is a tree already: the child node of parent under
  * frame, made if new; then the stack that ends at a node. */
@@ -40,8 +39,8 @@ uint32_t stacks_at(struct stacks *st, uint32_t node);
 
 uint32_t stacks_count(const struct stacks *st);
 uint32_t stacks_n_nodes(const struct stacks *st);
-const struct stack_node *stacks_nodes(const struct stacks *st);     /* [0]: the root */
-uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);      /* its leaf node */
+const struct stack_node *stacks_nodes(const struct stacks *st); /* [0]: the root */
+uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);  /* its leaf node */
 /* Writes the frames of a stack, leaf first; returns their number (at most max are written). */
 size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, size_t max);
 size_t stacks_bytes(const struct stacks *st);

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 
 enum { TEXT_CHUNK_BYTES = 64 * 1024 };
-enum { BATCH = 16 }; /* as many look-ups wait for memory at once */
+enum { BATCH = 32 }; /* as many look-ups wait for memory at once */
 
 /* One kind's ids: how many there are, their content hashes, and the table that finds them. */
 struct index {
@@ -37,6 +37,8 @@ struct symbols {
     struct arena text;
     struct index strings, functions, mappings, frames;
     struct bytes *string;
+    uint32_t *last_of_name; /* [string] the function of this name asked for last, or 0 */
+    size_t last_of_name_cap;
     struct function *function;
     struct mapping *mapping;
     struct frame *frame;
@@ -77,12 +79,15 @@ static void begin(struct symbols *s)
     XGROW(s->function, s->functions.entry_cap, 1);
     XGROW(s->mapping, s->mappings.entry_cap, 1);
     XGROW(s->frame, s->frames.entry_cap, 1);
+    XGROW(s->last_of_name, s->last_of_name_cap, 1);
+    s->last_of_name[0] = 0;
     s->string[0] = BYTES_LIT("");
     s->function[0] = (struct function){0};
     s->mapping[0] = (struct mapping){0};
     s->frame[0] = (struct frame){0};
     for (struct index *ix = &s->strings; ix <= &s->frames; ix++) {
         XGROW(ix->hash, ix->hash_cap, 1);
+        table_begin(&ix->table);
         ix->hash[0] = 0;
         ix->n = 1;
     }
@@ -105,6 +110,7 @@ void symbols_free(struct symbols *s)
     for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
         index_deinit(ix);
     free(s->string);
+    free(s->last_of_name);
     free(s->function);
     free(s->mapping);
     free(s->frame);
@@ -115,6 +121,8 @@ void symbols_free(struct symbols *s)
 void symbols_reset(struct symbols *s)
 {
     SETTLE(s->string, s->strings.entry_cap, s->strings.n);
+    SETTLE(s->last_of_name, s->last_of_name_cap, s->strings.n);
+    s->last_of_name[0] = 0;
     SETTLE(s->function, s->functions.entry_cap, s->functions.n);
     SETTLE(s->mapping, s->mappings.entry_cap, s->mappings.n);
     SETTLE(s->frame, s->frames.entry_cap, s->frames.n);
@@ -123,39 +131,38 @@ void symbols_reset(struct symbols *s)
     arena_reset(&s->text);
 }
 
-static uint32_t find_string(const struct symbols *s, struct bytes text, uint64_t place)
+/* Nearly always the first candidate is it. */
+uint32_t symbols_find_string(const struct symbols *s, struct bytes text, uint64_t *ret_place)
 {
-    for (struct probe p = table_probe(&s->strings.table, place); table_next(&s->strings.table, &p);)
+    const struct table *t = &s->strings.table;
+    uint64_t place;
+    uint32_t first;
+
+    if (text.len == 0)
+        return 0;
+    *ret_place = place = hash_keyed(s->secret, text);
+    first = table_first(t, place);
+    if (first && bytes_equal(s->string[first - 1], text))
+        return first - 1;
+    for (struct probe p = table_probe(t, place); table_next(t, &p);)
         if (bytes_equal(s->string[p.id], text))
             return p.id;
     return 0;
 }
 
-uint64_t symbols_string_place(const struct symbols *s, struct bytes text)
-{
-    return hash_keyed(s->secret, text);
-}
-
-uint32_t symbols_known_string(const struct symbols *s, struct bytes text, uint64_t place)
-{
-    return text.len ? find_string(s, text, place) : 0;
-}
-
 uint32_t symbols_new_string(struct symbols *s, struct bytes text, uint64_t place)
 {
+    XGROW(s->last_of_name, s->last_of_name_cap, (size_t)s->strings.n + 1);
+    s->last_of_name[s->strings.n] = 0;
     return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
 }
 
 uint32_t symbols_string(struct symbols *s, struct bytes text)
 {
     uint64_t place;
-    uint32_t id;
+    uint32_t id = symbols_find_string(s, text, &place);
 
-    if (text.len == 0)
-        return 0;
-    place = symbols_string_place(s, text);
-    id = find_string(s, text, place);
-    return id ? id : symbols_new_string(s, text, place);
+    return id || text.len == 0 ? id : symbols_new_string(s, text, place);
 }
 
 /* Content hashes are of these words in memory order: little endian, as every machine we run on. */
@@ -170,51 +177,40 @@ static bool function_same(const struct function *a, const struct function *b)
            a->start_line == b->start_line;
 }
 
-/* Brings f to its normal form; where it is to be found. */
-static uint64_t function_place(const struct symbols *s, struct function *f)
+static uint32_t new_function(struct symbols *s, const struct function *f, uint64_t place)
 {
-    CHECK(f->name < s->strings.n && f->system_name < s->strings.n && f->file < s->strings.n);
-    if (f->system_name == f->name)
-        f->system_name = 0;
-    return hash_pair(s->secret, (uint64_t)f->name << 32 | f->file,
-                     (uint64_t)f->system_name << 32 ^ (uint64_t)f->start_line);
-}
-
-static uint32_t intern_function(struct symbols *s, const struct function *f, uint64_t place)
-{
-    for (struct probe p = table_probe(&s->functions.table, place);
-         table_next(&s->functions.table, &p);)
-        if (function_same(&s->function[p.id], f))
-            return p.id;
-
     const uint64_t *text = s->strings.hash;
     uint64_t words[] = {text[f->name], text[f->system_name], text[f->file],
                         (uint64_t)f->start_line};
+
     return APPEND(s, functions, function, *f, hash_words(words, 4), place);
 }
 
+static uint32_t find_function(struct symbols *s, const struct function *f)
+{
+    const struct table *t = &s->functions.table;
+    uint64_t place = hash_pair(s->secret, (uint64_t)f->name << 32 | f->file,
+                               (uint64_t)f->system_name << 32 ^ (uint64_t)f->start_line);
+
+    for (struct probe p = table_probe(t, place); table_next(t, &p);)
+        if (function_same(&s->function[p.id], f))
+            return p.id;
+    return new_function(s, f, place);
+}
+
+/* Nearly always it is the function that had the name last. */
 uint32_t symbols_function(struct symbols *s, const struct function *function)
 {
     struct function f = *function;
-    uint64_t place = function_place(s, &f);
+    uint32_t *last;
 
-    return intern_function(s, &f, place);
-}
-
-void symbols_functions(struct symbols *s, struct function *f, size_t n, uint32_t *ret)
-{
-    uint64_t place[BATCH];
-
-    for (size_t begin = 0; begin < n; begin += BATCH) {
-        size_t end = n - begin < BATCH ? n : begin + BATCH;
-
-        for (size_t i = begin; i < end; i++) {
-            place[i - begin] = function_place(s, &f[i]);
-            table_prefetch(&s->functions.table, place[i - begin]);
-        }
-        for (size_t i = begin; i < end; i++)
-            ret[i] = intern_function(s, &f[i], place[i - begin]);
-    }
+    CHECK(f.name < s->strings.n && f.system_name < s->strings.n && f.file < s->strings.n);
+    if (f.system_name == f.name)
+        f.system_name = 0;
+    last = &s->last_of_name[f.name];
+    if (*last == 0 || !function_same(&s->function[*last], &f))
+        *last = find_function(s, &f);
+    return *last;
 }
 
 uint32_t symbols_mapping(struct symbols *s, const struct mapping *m)
@@ -240,48 +236,65 @@ static bool frame_same(const struct frame *a, const struct frame *b)
            a->line_or_address == b->line_or_address;
 }
 
-static uint64_t frame_place(const struct symbols *s, struct frame *f)
+/* A symbolised frame has no mapping. */
+static inline struct frame frame_normal(const struct symbols *s, const struct frame *f)
 {
     CHECK(f->function < s->functions.n && f->mapping < s->mappings.n);
-    if (f->function)
-        f->mapping = 0;
+    return (struct frame){f->function, f->function ? 0 : f->mapping, f->line_or_address};
+}
+
+static inline uint64_t frame_place(const struct symbols *s, const struct frame *f)
+{
     return hash_pair(s->secret, (uint64_t)f->function << 32 | f->mapping, f->line_or_address);
 }
 
-static uint32_t intern_frame(struct symbols *s, const struct frame *f, uint64_t place)
+static uint32_t new_frame(struct symbols *s, const struct frame *f, uint64_t place)
 {
-    for (struct probe p = table_probe(&s->frames.table, place); table_next(&s->frames.table, &p);)
-        if (frame_same(&s->frame[p.id], f))
-            return p.id;
-
     /* The first word keeps a function at a line apart from a module at an address. */
     uint64_t words[] = {f->function ? 1 : 2,
                         f->function ? s->functions.hash[f->function] : s->mappings.hash[f->mapping],
                         f->line_or_address};
+
     return APPEND(s, frames, frame, *f, hash_words(words, 3), place);
+}
+
+static uint32_t find_frame(struct symbols *s, const struct frame *f, uint64_t place)
+{
+    for (struct probe p = table_probe(&s->frames.table, place); table_next(&s->frames.table, &p);)
+        if (frame_same(&s->frame[p.id], f))
+            return p.id;
+    return new_frame(s, f, place);
+}
+
+static inline uint32_t intern_frame(struct symbols *s, const struct frame *f, uint64_t place)
+{
+    uint32_t first = table_first(&s->frames.table, place);
+
+    return first && frame_same(&s->frame[first - 1], f) ? first - 1 : find_frame(s, f, place);
 }
 
 uint32_t symbols_frame(struct symbols *s, const struct frame *frame)
 {
-    struct frame f = *frame;
-    uint64_t place = frame_place(s, &f);
+    struct frame f = frame_normal(s, frame);
 
-    return intern_frame(s, &f, place);
+    return intern_frame(s, &f, frame_place(s, &f));
 }
 
-void symbols_frames(struct symbols *s, struct frame *f, size_t n, uint32_t *ret)
+void symbols_frames(struct symbols *s, const struct frame *frame, size_t n, uint32_t *ret)
 {
+    struct frame f[BATCH];
     uint64_t place[BATCH];
 
-    for (size_t begin = 0; begin < n; begin += BATCH) {
-        size_t end = n - begin < BATCH ? n : begin + BATCH;
+    for (size_t done = 0; done < n; done += BATCH) {
+        size_t len = n - done < BATCH ? n - done : BATCH;
 
-        for (size_t i = begin; i < end; i++) {
-            place[i - begin] = frame_place(s, &f[i]);
-            table_prefetch(&s->frames.table, place[i - begin]);
+        for (size_t i = 0; i < len; i++) {
+            f[i] = frame_normal(s, &frame[done + i]);
+            place[i] = frame_place(s, &f[i]);
+            table_prefetch(&s->frames.table, place[i]);
         }
-        for (size_t i = begin; i < end; i++)
-            ret[i] = intern_frame(s, &f[i], place[i - begin]);
+        for (size_t i = 0; i < len; i++)
+            ret[done + i] = intern_frame(s, &f[i], place[i]);
     }
 }
 

@@ -10,8 +10,8 @@
  * same in every process and for ever) orders siblings in stored trees; equal hashes are told apart
  * by comparing content.
  *
- * Known to be nothing is not none: a function without a name, or a frame at address 0 of no mapping,
- * has an id of its own, so that it is not taken for the root.
+ * Known to be nothing is not none: a function without a name, or a frame at address 0 of no
+ * mapping, has an id of its own, so that it is not taken for the root.
  */
 #ifndef HEARTH_PROFILE_SYMBOLS_H
 #define HEARTH_PROFILE_SYMBOLS_H
@@ -19,41 +19,40 @@
 #include "base/bytes.h"
 
 struct function {
-    uint32_t name, system_name, file;   /* string ids; system_name 0 when it equals name */
+    uint32_t name, system_name, file; /* string ids; system_name 0 when it equals name */
     int64_t start_line;
 };
 
 struct mapping {
-    uint32_t file, build_id;            /* string ids */
+    uint32_t file, build_id; /* string ids */
 };
 
 struct frame {
-    uint32_t function;                  /* 0: unsymbolised */
-    uint32_t mapping;                   /* 0 for a symbolised frame */
-    uint64_t line_or_address;           /* line, or address relative to the mapping */
+    uint32_t function;        /* 0: unsymbolised */
+    uint32_t mapping;         /* 0 for a symbolised frame */
+    uint64_t line_or_address; /* line, or address relative to the mapping */
 };
 
 struct symbols;
 
 struct symbols *symbols_new(void);
-void symbols_free(struct symbols *s);       /* NULL is fine */
-void symbols_reset(struct symbols *s);      /* forgets all, keeps the memory for the next round */
+void symbols_free(struct symbols *s);  /* NULL is fine */
+void symbols_reset(struct symbols *s); /* forgets all, keeps the memory for the next round */
 
 /* Each returns the id, new or known. The bytes are copied. */
 uint32_t symbols_string(struct symbols *s, struct bytes text);
-/* The same in steps, for who has to look at a text that is new before it is taken: where it is to be
- * found; its id, or 0: it is not there, or is empty; taking one that is neither. */
-uint64_t symbols_string_place(const struct symbols *s, struct bytes text);
-uint32_t symbols_known_string(const struct symbols *s, struct bytes text, uint64_t place);
+/* The same in two steps, for who has to look at a text that is new before it is taken: its id, or
+ * 0: it is not there (ret_place is then for the second step), or is empty. */
+uint32_t symbols_find_string(const struct symbols *s, struct bytes text, uint64_t *ret_place);
 uint32_t symbols_new_string(struct symbols *s, struct bytes text, uint64_t place);
 uint32_t symbols_function(struct symbols *s, const struct function *f);
 uint32_t symbols_mapping(struct symbols *s, const struct mapping *m);
 uint32_t symbols_frame(struct symbols *s, const struct frame *f);
-/* The same for many: their places in the tables are fetched ahead. Overwrites f by its normal form. */
-void symbols_functions(struct symbols *s, struct function *f, size_t n, uint32_t *ret);
-void symbols_frames(struct symbols *s, struct frame *f, size_t n, uint32_t *ret);
+/* The same for many: their places in the table are fetched ahead. */
+void symbols_frames(struct symbols *s, const struct frame *f, size_t n, uint32_t *ret);
 
-/* Reading. Ids must be below the counts (asserted). The views live as long as the table is not reset. */
+/* Reading. Ids must be below the counts (asserted). The views live as long as the table is not
+ * reset. */
 uint32_t symbols_n_strings(const struct symbols *s);
 uint32_t symbols_n_functions(const struct symbols *s);
 uint32_t symbols_n_mappings(const struct symbols *s);
@@ -66,7 +65,7 @@ const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id);
 const struct function *symbols_all_functions(const struct symbols *s);
 const struct frame *symbols_all_frames(const struct symbols *s);
 const struct bytes *symbols_all_texts(const struct symbols *s);
-const uint64_t *symbols_frame_hashes(const struct symbols *s);  /* by frame id; [0] is 0 */
+const uint64_t *symbols_frame_hashes(const struct symbols *s); /* by frame id; [0] is 0 */
 
 /* The one order of frames everywhere: by content hash, then by content. <0, 0 (same), >0. */
 int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b);
@@ -88,6 +87,6 @@ void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first
 /* The same for one frame: its id in s. */
 uint32_t symbols_copy_frame(struct symbols *s, const struct symbols *from, uint32_t frame);
 
-size_t symbols_bytes(const struct symbols *s);      /* memory in use */
+size_t symbols_bytes(const struct symbols *s); /* memory in use */
 
 #endif

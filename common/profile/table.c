@@ -28,6 +28,11 @@ static void resize(struct table *t, uint32_t n_slots)
     t->shift = 32 - (unsigned)__builtin_ctz(n_slots);
 }
 
+void table_begin(struct table *t)
+{
+    resize(t, SLOTS_MIN);
+}
+
 static void place(struct table *t, uint64_t slot)
 {
     uint32_t at = (uint32_t)(slot >> 32) >> t->shift;
@@ -74,7 +79,7 @@ void table_reset(struct table *t)
 
 void table_insert(struct table *t, uint64_t hash, uint32_t id)
 {
-    if (!t->slots || t->n >= t->mask - t->mask / 4)
+    if (!t->slots || t->n >= t->mask / 2)
         grow(t);
     place(t, (hash >> 32) << 32 | (id + UINT64_C(1)));
     t->n++;

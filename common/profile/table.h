@@ -29,6 +29,7 @@ struct probe {
     uint32_t id; /* the candidate, after table_next said true */
 };
 
+void table_begin(struct table *t); /* gives an empty one its first slots */
 void table_deinit(struct table *t);
 void table_reset(struct table *t); /* forgets all; halves the memory if little of it was used */
 /* The key must not be in the table. */
@@ -55,6 +56,15 @@ static inline bool table_next(const struct table *t, struct probe *p)
         }
     }
     return false;
+}
+
+/* The candidate that stands first where the hash points, + 1; 0: there is none, or it has another
+ * tag. For tables that table_begin() has given slots. */
+static inline uint32_t table_first(const struct table *t, uint64_t hash)
+{
+    uint64_t slot = t->slots[(uint32_t)(hash >> 32) >> t->shift];
+
+    return slot >> 32 == hash >> 32 ? (uint32_t)slot : 0;
 }
 
 static inline void table_prefetch(const struct table *t, uint64_t hash)
@@ -84,7 +94,7 @@ static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
 /* secret: hash_secret(). */
 static inline uint64_t hash_pair(const uint64_t *secret, uint64_t a, uint64_t b)
 {
-    return fold_multiply(fold_multiply(a ^ secret[0], secret[1]) ^ b ^ secret[2], secret[3]);
+    return fold_multiply(a ^ secret[0], b ^ secret[1]);
 }
 
 /* Of bytes; not stable between processes. */
