@@ -132,6 +132,7 @@ int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old,
         aggregate_add_figures(&it->result, stored);
         in[k++] = &stored->tree;
     }
+    symbols_rank(service->symbols);
     tree_zip(&it->result.tree, 1, in, NULL, k, service->symbols);
     it->result.generation = service_current(service);
     it->merged = true;

@@ -87,11 +87,6 @@ static void translate_used(struct translation *x, const struct tree *t)
         translate(x, t->frame[i]);
 }
 
-static void copy_tree(struct tree *out, const struct tree *t, const struct symbols *sym)
-{
-    tree_zip(out, 1, &t, NULL, 1, sym);
-}
-
 /* The tree of t's stacks under the translation. Preorder with depths is walked with the path of
  * nodes. */
 static void rebuild(struct tree *out, const struct tree *t, struct translation *x)
@@ -143,7 +138,7 @@ void answer_add(struct answer *a, struct answer_parts *parts, uint8_t column, co
         rebuild(out, t, &x);
     } else {
         translate_used(&x, t);
-        copy_tree(out, t, from);
+        tree_copy(out, t);
         tree_remap(out, x.frame);
     }
     free(x.frame);

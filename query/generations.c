@@ -179,6 +179,7 @@ int generation_apply(struct generation *g, struct zcodec *z, struct chunks *c)
         qsort(c->at, c->n, sizeof *c->at, by_first_frame);
     pthread_rwlock_wrlock(&g->lock);
     r = g->broken ? -EBADMSG : apply_sorted(g, z, c);
+    symbols_rank(g->symbols); /* now, for many merge by them under the read lock */
     g->broken = r != 0;
     g->n_frames = symbols_n_frames(g->symbols);
     g->bytes = symbols_bytes(g->symbols);

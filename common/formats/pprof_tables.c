@@ -314,7 +314,7 @@ static inline void add_line(struct pprof_reader *r, uint32_t location, uint64_t 
 
 static COLD int read_odd_line(struct pprof_reader *r, uint32_t location, struct bytes message)
 {
-    uint64_t line[3];
+    uint64_t line[4]; /* with the column, which is to be a number too */
 
     if (!PB_NUMBERS(message, line))
         return pprof_malformed(r, "a line");

@@ -1,7 +1,7 @@
 /*
  * Protobuf on the wire: the walk over a message's fields, for readers that decode streams of bytes
- * from outside without building objects. Groups, field number 0 and numbers of more
- * than 29 bits are malformed.
+ * from outside without building objects. Groups, field number 0 and tags of more than
+ * five bytes are malformed.
  */
 #ifndef HEARTH_FORMATS_PROTOBUF_H
 #define HEARTH_FORMATS_PROTOBUF_H
@@ -25,12 +25,14 @@ enum pb_step { PB_END, PB_FIELD, PB_MALFORMED };
 static inline __attribute__((always_inline)) enum pb_step pb_next(struct cursor *c,
                                                                   struct pb_field *f)
 {
+    enum { TAG_BYTES_MAX = 5 };
+    const uint8_t *begin = c->at;
     uint64_t tag, len;
     bool ok;
 
-    if (c->at == c->end)
+    if (begin == c->end)
         return PB_END;
-    if (!varint_get(c, &tag) || tag >> 3 == 0 || tag > UINT32_MAX)
+    if (!varint_get(c, &tag) || tag >> 3 == 0 || c->at - begin > TAG_BYTES_MAX)
         return PB_MALFORMED;
     f->number = tag >> 3;
     f->type = (enum pb_type)(tag & 7);

@@ -13,8 +13,8 @@
  * are odd), in both with 2^-63, whatever an attacker sends (Lemire and Kaser, Strongly universal
  * string hashing is fast). There are 64 secret words: frames are taken in blocks of 64, chained by
  * a full mix, or swapping two frames 64 apart would not be seen. A hit must agree in all 64 bits
- * and in the leaf frame: over 10^7 stacks the chance that any two are taken for one is about
- * 3·10^-6, and no input can raise it.
+ * and in the leaf frame: over 10^7 stacks the chance that any two are taken for one is below
+ * 10^-5, and no input can raise it.
  */
 #include "profile/stacks.h"
 

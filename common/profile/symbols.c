@@ -42,6 +42,7 @@ struct symbols {
     struct function *function;
     struct mapping *mapping;
     struct frame *frame;
+    struct ranks ranks;
 };
 
 /* Appends an entry; `array` is grown by the same step, which is asked for only when it is due. */
@@ -114,6 +115,7 @@ void symbols_free(struct symbols *s)
     free(s->function);
     free(s->mapping);
     free(s->frame);
+    ranks_deinit(&s->ranks);
     arena_deinit(&s->text);
     free(s);
 }
@@ -129,6 +131,7 @@ void symbols_reset(struct symbols *s)
     for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
         index_reset(ix);
     arena_reset(&s->text);
+    s->ranks.n = 0;
 }
 
 /* Nearly always the first candidate is it. */
@@ -396,6 +399,16 @@ int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b)
     return frame_content_cmp(s, &s->frame[a], &s->frame[b]);
 }
 
+void symbols_rank(struct symbols *s)
+{
+    ranks_update(&s->ranks, s);
+}
+
+const struct ranks *symbols_ranks(const struct symbols *s)
+{
+    return &s->ranks;
+}
+
 static struct bytes base_name(struct bytes path)
 {
     for (size_t i = path.len; i > 0; i--)
@@ -523,5 +536,7 @@ size_t symbols_bytes(const struct symbols *s)
     return arena_reserved(&s->text) + index_bytes(&s->strings, sizeof *s->string) +
            index_bytes(&s->functions, sizeof *s->function) +
            index_bytes(&s->mappings, sizeof *s->mapping) +
-           index_bytes(&s->frames, sizeof *s->frame);
+           index_bytes(&s->frames, sizeof *s->frame) +
+           s->last_of_name_cap * sizeof *s->last_of_name +
+           (s->ranks.rank_cap + s->ranks.frame_cap) * sizeof(uint32_t);
 }

@@ -42,6 +42,17 @@ void tree_begin(struct tree *t, uint32_t n_columns, size_t n)
     t->saturated = 0;
 }
 
+void tree_copy(struct tree *out, const struct tree *t)
+{
+    tree_begin(out, t->n_columns, t->n);
+    memcpy(out->depth, t->depth, t->n * sizeof *t->depth);
+    memcpy(out->frame, t->frame, t->n * sizeof *t->frame);
+    for (uint32_t c = 0; c < t->n_columns; c++)
+        memcpy(out->self[c], t->self[c], t->n * sizeof *t->self[c]);
+    out->n = t->n;
+    out->saturated = t->saturated;
+}
+
 /* --- from stacks --------------------------------------------------------------------------------
  */
 

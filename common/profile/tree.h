@@ -31,6 +31,9 @@ struct tree {
 /* A zeroed tree is valid and empty. */
 void tree_deinit(struct tree *t);
 
+/* Replaces out, which is not t, by t. */
+void tree_copy(struct tree *out, const struct tree *t);
+
 /* The tree of values[stack] (one per stack id of st). Replaces out. */
 void tree_of_stacks(struct tree *out, const struct stacks *st, const struct symbols *sym,
                     const int64_t *values, uint32_t n_stacks);
@@ -71,19 +74,19 @@ uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes);
 /*
  * The stored form, uncompressed (wire/aggregate.h wraps it); one value column only:
  *
- *   varints: n; step, the greatest common divisor of the self values; bytes of columns 1 to 3
- *   1 pops        of nodes 1 … n−1: how many levels up from the node before (0: its child)
- *   2 frame       of nodes 1 … n−1: zigzag difference to the parent's frame id
- *   3 leaf self   of nodes without children, in order: zigzag(self / step)
- *   4 inner self  of the others, likewise
+ *   varints: n; step, the greatest common divisor of the self values; bytes of columns 1 to 4
+ *   1 up          of each chain: how many levels its first node's parent is above the node before it
+ *   2 length      of each chain: nodes but its last
+ *   3 frame       of nodes 1 … n−1: zigzag difference to the parent's frame id
+ *   4 leaf self   of nodes without children, in order: zigzag(self / step)
+ *   5 inner self  of the others, those with a self only: how far it is from the one before (the first:
+ *                 from the root), zigzag(self / step)
  *
- * Ids rise with first use, so a child's is near its parent's; nearly all inner values are 0, and leaves
- * have a weight of their own: each column compresses best by itself.
+ * A chain is a leaf with the nodes above it that have no leaf before it below them; the root is in none. Ids
+ * rise with first use, so a child's is near its parent's; nearly all inner values are 0, and leaves have
+ * a weight of their own.
  */
 void tree_encode(const struct tree *t, struct buf *out);
-/* Where columns 2, 3 and 4 begin in what tree_encode wrote: where statistics change. */
-enum { TREE_SEAMS = 3 };
-void tree_seams(struct bytes encoded, size_t seams[TREE_SEAMS]);
 /* Checks everything (depth steps, 0 < frame < n_frames; the order is the writer's word). 0, or
  * -EBADMSG. */
 int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames);

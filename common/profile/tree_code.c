@@ -1,7 +1,12 @@
 /*
- * How it works. All four columns are read side by side in one pass, for whether a value stands
- * among the leaves' or the inner nodes' is known only when the next node's depth is. Nearly all
- * numbers are one byte, and frames as often two; longer ones take the slow path.
+ * How it works. Preorder falls into *chains*: a leaf, and above it the nodes that no leaf before it
+ * stands under. A chain begins some levels above the leaf before it, and each of its nodes is the
+ * child of the one before, so two numbers a leaf say what depths a tree has, and the loop over a
+ * chain's frames asks nothing about them.
+ *
+ * Reading first counts the numbers in each column. When they are as many as there are nodes and
+ * chains, and each column ends with a number's last byte, no number is asked whether it is still
+ * inside. Nearly all are one byte, and frames as often two; longer ones take the slow path.
  */
 #include "base/err.h"
 #include "base/varint.h"
@@ -11,7 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum column { POPS, FRAME, LEAF, INNER, COLUMNS };
+enum column { UP, LENGTH, FRAME, LEAF, INNER, COLUMNS };
 
 static uint64_t gcd(uint64_t a, uint64_t b)
 {
@@ -35,11 +40,11 @@ static uint64_t step_of(const struct tree *t)
     return step ? step : 1;
 }
 
-static int64_t divided(int64_t v, uint64_t step)
+static uint64_t value_code(int64_t v, uint64_t step)
 {
     uint64_t m = magnitude(v) / step;
 
-    return v < 0 ? (int64_t)(0 - m) : (int64_t)m;
+    return zigzag((int64_t)(v < 0 ? 0 - m : m));
 }
 
 static bool is_leaf(const struct tree *t, uint32_t i)
@@ -51,17 +56,29 @@ static bool is_leaf(const struct tree *t, uint32_t i)
 static void put_nodes(struct buf column[COLUMNS], const struct tree *t, uint64_t step)
 {
     uint32_t *path = xreallocarray(NULL, (size_t)tree_max_depth(t) + 1, sizeof *path);
+    uint32_t begin = 1,
+             last_inner = 0; /* of the chain; the last node in the column of inner ones */
 
     path[0] = 0;
     for (uint32_t i = 0; i < t->n; i++) {
         uint32_t d = t->depth[i];
 
         if (i > 0) {
-            buf_varint(&column[POPS], t->depth[i - 1] + 1 - d);
+            if (i == begin)
+                buf_varint(&column[UP], t->depth[i - 1] + 1 - d);
             buf_varint(&column[FRAME], zigzag((int64_t)t->frame[i] - path[d - 1]));
             path[d] = t->frame[i];
         }
-        buf_varint(&column[is_leaf(t, i) ? LEAF : INNER], zigzag(divided(t->self[0][i], step)));
+        if (is_leaf(t, i)) {
+            if (i > 0)
+                buf_varint(&column[LENGTH], i - begin);
+            buf_varint(&column[LEAF], value_code(t->self[0][i], step));
+            begin = i + 1;
+        } else if (t->self[0][i]) {
+            buf_varint(&column[INNER], i - last_inner);
+            buf_varint(&column[INNER], value_code(t->self[0][i], step));
+            last_inner = i;
+        }
     }
     free(path);
 }
@@ -78,9 +95,9 @@ void tree_encode(const struct tree *t, struct buf *out)
         buf_varint(&column[LEAF], 0);
     buf_varint(out, t->n ? t->n : 1);
     buf_varint(out, step);
-    for (enum column c = POPS; c < INNER; c++)
+    for (enum column c = UP; c < INNER; c++)
         buf_varint(out, column[c].len);
-    for (enum column c = POPS; c < COLUMNS; c++) {
+    for (enum column c = UP; c < COLUMNS; c++) {
         buf_append_bytes(out, buf_bytes(&column[c]));
         buf_deinit(&column[c]);
     }
@@ -95,23 +112,13 @@ static bool header_get(struct bytes in, uint64_t *ret_n, uint64_t *ret_step,
 
     if (!varint_get(&c, ret_n) || !varint_get(&c, ret_step))
         return false;
-    for (enum column i = POPS; i < INNER; i++)
+    for (enum column i = UP; i < INNER; i++)
         if (!varint_get(&c, &len[i]))
             return false;
-    for (enum column i = POPS; i < INNER; i++)
+    for (enum column i = UP; i < INNER; i++)
         if (!cursor_take(&c, len[i], &column[i]))
             return false;
     return cursor_take(&c, cursor_left(&c), &column[INNER]);
-}
-
-void tree_seams(struct bytes encoded, size_t seams[TREE_SEAMS])
-{
-    struct bytes column[COLUMNS];
-    uint64_t n, step;
-
-    CHECK(header_get(encoded, &n, &step, column));
-    for (int i = 0; i < TREE_SEAMS; i++)
-        seams[i] = (size_t)(column[i + 1].data - encoded.data);
 }
 
 /* Frame ids from the root to the current node. */
@@ -134,61 +141,85 @@ static void path_deinit(struct path *p)
         free(p->frame);
 }
 
-/* False: deeper than any tree. */
-static bool path_grow(struct path *p)
+/* Room for frames down to a depth; false: no tree is as deep. */
+static bool path_reserve(struct path *p, uint64_t depth)
 {
     uint32_t *grown;
+    size_t cap = p->cap;
 
-    if (p->cap > TREE_DEPTH_MAX)
+    if (depth > TREE_DEPTH_MAX)
         return false;
-    grown = xreallocarray(NULL, p->cap * 2, sizeof *grown);
+    if (depth < cap)
+        return true;
+    while (depth >= cap)
+        cap *= 2;
+    grown = xreallocarray(NULL, cap, sizeof *grown);
     memcpy(grown, p->frame, p->cap * sizeof *grown);
     path_deinit(p);
     p->frame = grown;
-    p->cap *= 2;
+    p->cap = cap;
     return true;
 }
 
-/* A number that was read, and what stands behind it; NULL: there is none. In two registers. */
-struct number {
-    const uint8_t *behind;
-    uint64_t v;
-};
-
-static __attribute__((noinline)) struct number any_number(const uint8_t *at, const uint8_t *end)
+static inline uint64_t load64(const uint8_t *p)
 {
-    struct cursor c = {at, end};
-    struct number n = {NULL, 0};
+    uint64_t v;
 
-    if (varint_get(&c, &n.v))
-        n.behind = c.at;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* How many numbers it has; SIZE_MAX: it does not end with one. */
+static size_t count_numbers(struct bytes column)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint8_t *at = column.data, *end = at + column.len;
+    size_t n = 0;
+
+    if (column.len && end[-1] >= 0x80)
+        return SIZE_MAX;
+    for (; end - at >= 8; at += 8)
+        n += (size_t)((~load64(at) >> 7 & ones) * ones >> 56);
+    for (; at < end; at++)
+        n += *at < 0x80;
     return n;
 }
 
-/* Most numbers are below 128. */
-static inline struct number small_number(const uint8_t *at, const uint8_t *end)
+/* The next number of a column that has one; false: it has more than ten bytes. */
+static inline bool take(struct cursor *c, uint64_t *ret)
 {
-    if (__builtin_expect(at == end || *at >= 0x80, 0))
-        return any_number(at, end);
-    return (struct number){at + 1, *at};
+    struct varint longer;
+
+    if (*c->at < 0x80) {
+        *ret = *c->at++;
+        return true;
+    }
+    longer = varint_long(*c);
+    c->at = longer.end;
+    *ret = longer.value;
+    return longer.end != NULL;
 }
 
 /*
- * One byte or two, which cannot be foreseen: without a branch. The byte behind may be read, for
- * there is another column behind this one, and it is never empty (the last node is a leaf).
+ * A frame's difference. Whether it has one byte or two cannot be foreseen: that is no branch. The
+ * byte behind may be read, for there is another column behind this one, and it is never empty (the
+ * last node is a leaf).
  */
-static inline struct number short_number(const uint8_t *at, const uint8_t *end)
+static inline bool take_difference(struct cursor *c, uint32_t *ret)
 {
-    uint32_t first, second, two;
+    uint32_t first = c->at[0], second = c->at[1], two = first >> 7;
 
-    if (__builtin_expect(at >= end, 0))
-        return (struct number){NULL, 0};
-    first = at[0];
-    second = at[1];
-    two = first >> 7;
-    if (__builtin_expect(two & second >> 7, 0))
-        return any_number(at, end);
-    return (struct number){at + 1 + two, (first & 0x7f) | (second << 7 & (0 - two))};
+    if (two & second >> 7) {
+        struct varint longer = varint_long(*c);
+
+        c->at = longer.end;
+        *ret = (uint32_t)unzigzag(longer.value);
+        return longer.end != NULL;
+    }
+    first = (first & 0x7f) | (second << 7 & (0 - two));
+    c->at += 1 + two;
+    *ret = first >> 1 ^ (0 - (first & 1));
+    return true;
 }
 
 static inline int64_t scaled(uint64_t v, uint64_t step)
@@ -196,65 +227,106 @@ static inline int64_t scaled(uint64_t v, uint64_t step)
     return (int64_t)((uint64_t)unzigzag(v) * step);
 }
 
-/* The columns' cursors are plain variables, so that they stay in registers. */
-static bool nodes_get(struct tree *t, uint32_t n, const struct bytes column[COLUMNS], uint64_t step,
-                      uint32_t n_frames, struct path *path)
+/* Nodes but the root, and leaves' values. All cursors are plain variables, so that they stay in
+ * registers. */
+static bool chains_get(struct tree *t, const struct bytes column[COLUMNS], uint32_t n,
+                       uint64_t step, uint32_t n_frames, struct path *path)
 {
-    struct cursor pops = cursor_of(column[POPS]), frames = cursor_of(column[FRAME]);
-    struct cursor leaf = cursor_of(column[LEAF]), inner = cursor_of(column[INNER]);
-    uint32_t *depths = t->depth, *ids = t->frame, depth = 0;
+    struct cursor ups = cursor_of(column[UP]), lengths = cursor_of(column[LENGTH]);
+    struct cursor frames = cursor_of(column[FRAME]), leaves = cursor_of(column[LEAF]);
+    uint32_t *depths = t->depth, *ids = t->frame;
     int64_t *self = t->self[0];
-    struct number last;
+    uint32_t at = 1, depth = 0, greatest = 0; /* greatest frame id − 1, where 0 − 1 is above all */
+    uint64_t up, length, leaf;
 
-    depths[0] = ids[0] = 0;
-    for (uint32_t i = 1; i < n; i++) {
-        struct number up = small_number(pops.at, pops.end);
-        struct number delta = short_number(frames.at, frames.end);
-        bool was_leaf = up.v > 0;
-        struct number v =
-            small_number(was_leaf ? leaf.at : inner.at, was_leaf ? leaf.end : inner.end);
-        uint32_t frame;
+    while (ups.at < ups.end) {
+        uint32_t first, frame, difference, *on_path;
 
-        if (!up.behind || !delta.behind || !v.behind || up.v > depth)
+        if (!take(&ups, &up) || !take(&lengths, &length) || !take(&leaves, &leaf))
             return false;
-        pops.at = up.behind;
-        frames.at = delta.behind;
-        leaf.at = was_leaf ? v.behind : leaf.at;
-        inner.at = was_leaf ? inner.at : v.behind;
-        self[i - 1] = scaled(v.v, step);
-        depth += 1 - (uint32_t)up.v;
-        frame = path->frame[depth - 1] + (uint32_t)unzigzag(delta.v);
-        if (frame - 1 >= n_frames - 1) /* below 1 wraps, too */
+        /* Only the first chain stands right under the node before it, which is the root. */
+        if (up > depth || (up == 0) != (at == 1) || length >= n - at)
             return false;
-        if (depth == path->cap && !path_grow(path))
+        first = depth + 1 - (uint32_t)up;
+        depth = first + (uint32_t)length;
+        if (!path_reserve(path, depth))
             return false;
-        path->frame[depth] = frame;
-        depths[i] = depth;
-        ids[i] = frame;
+        on_path = path->frame;
+        frame = on_path[first - 1];
+        for (uint32_t d = first; d <= depth; d++, at++) {
+            if (!take_difference(&frames, &difference))
+                return false;
+            frame += difference;
+            greatest = frame - 1 > greatest ? frame - 1 : greatest;
+            on_path[d] = ids[at] = frame;
+            depths[at] = d;
+        }
+        self[at - 1] = scaled(leaf, step);
     }
-    last = small_number(leaf.at, leaf.end);
-    self[n - 1] = scaled(last.v, step);
-    return last.behind == leaf.end && pops.at == pops.end && frames.at == frames.end &&
-           inner.at == inner.end;
+    return at == n && (n == 1 || greatest < n_frames - 1);
+}
+
+/* Values of nodes that have children. */
+static bool inner_get(struct tree *t, struct bytes column, uint32_t n, uint64_t step)
+{
+    struct cursor c = cursor_of(column);
+    uint64_t gap, value, at = 0;
+    bool first = true;
+
+    for (; c.at < c.end; first = false) {
+        if (!varint_get(&c, &gap) || !varint_get(&c, &value))
+            return false;
+        if (gap > n || (gap == 0 && !first) || value == 0)
+            return false;
+        at += gap;
+        if (at + 1 >= n || t->depth[at + 1] <= t->depth[at])
+            return false;
+        t->self[0][at] = scaled(value, step);
+    }
+    return true;
+}
+
+static bool nodes_get(struct tree *t, const struct bytes column[COLUMNS], uint32_t n, uint64_t step,
+                      uint32_t n_frames)
+{
+    struct cursor leaf = cursor_of(column[LEAF]);
+    uint64_t root = 0;
+    struct path path;
+    bool good;
+
+    if (n == 1 && !varint_get(&leaf, &root)) /* it is the only leaf */
+        return false;
+    memset(t->self[0], 0, n * sizeof *t->self[0]);
+    t->depth[0] = t->frame[0] = 0;
+    t->self[0][0] = scaled(root, step);
+    path_init(&path);
+    good = chains_get(t, column, n, step, n_frames, &path) && inner_get(t, column[INNER], n, step);
+    path_deinit(&path);
+    return good;
+}
+
+/* Whether the columns have as many numbers as n nodes need. */
+static bool counts_agree(const struct bytes column[COLUMNS], uint64_t n)
+{
+    size_t leaves = count_numbers(column[LEAF]), chains = n == 1 ? 0 : leaves;
+
+    return leaves > 0 && leaves != SIZE_MAX && (n > 1 || leaves == 1) &&
+           count_numbers(column[UP]) == chains && count_numbers(column[LENGTH]) == chains &&
+           count_numbers(column[FRAME]) == n - 1;
 }
 
 int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames)
 {
     struct bytes column[COLUMNS];
     uint64_t n, step;
-    struct path path;
-    bool good;
 
     t->n = 0;
-    /* Room is made for what the bytes can hold, not for what they claim: pops takes one a node. */
-    if (!header_get(in, &n, &step, column) || n == 0 || n - 1 > column[POPS].len ||
-        n >= UINT32_MAX || column[LEAF].len == 0 || n_frames == 0)
+    /* Room is made for what is there, not for what is claimed: for each node there is a frame. */
+    if (!header_get(in, &n, &step, column) || n == 0 || n >= UINT32_MAX || n_frames == 0 ||
+        !counts_agree(column, n))
         return -EBADMSG;
     tree_begin(t, 1, (size_t)n);
-    path_init(&path);
-    good = nodes_get(t, (uint32_t)n, column, step, n_frames, &path);
-    path_deinit(&path);
-    if (!good)
+    if (!nodes_get(t, column, (uint32_t)n, step, n_frames))
         return -EBADMSG;
     t->n = (uint32_t)n;
     return 0;

@@ -5,7 +5,7 @@
  * there is a weight above which all are kept, and it is found without sorting:
  *
  *   1. Backwards once: totals, weights, and for each bucket of weights what the number shown grows
- * by when all nodes of the bucket are kept. Buckets are an eighth of an octave wide.
+ *      by when all nodes of the bucket are kept. There are eight buckets an octave.
  *   2. From the heaviest bucket down, as long as a whole bucket fits.
  *   3. Only the bucket that does not fit is sorted, and its nodes are kept one by one.
  *   4. Forwards once: what is kept, and the hidden weight of each parent as its (other).
@@ -20,14 +20,15 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 64 * 8 };
+/* Weights are cut to WEIGHT_MAX, so that FIRST can be added to them: then all have an eighth of an
+ * octave, also the smallest. */
+enum { FIRST = 8, BUCKETS = 61 * 8 };
+#define WEIGHT_MAX (UINT64_MAX - FIRST)
 
 /* The least weight in a bucket; of one beyond the last, none can have it. */
 static uint64_t floor_of(unsigned bucket)
 {
-    if (bucket < 3 * 8)
-        return bucket < 8 ? bucket : 8; /* between those there is none */
-    return bucket < BUCKETS ? (uint64_t)(8 + bucket % 8) << (bucket / 8 - 3) : UINT64_MAX;
+    return bucket < BUCKETS ? ((uint64_t)(FIRST + bucket % 8) << bucket / 8) - FIRST : UINT64_MAX;
 }
 
 struct prune {
@@ -35,11 +36,12 @@ struct prune {
     uint32_t depths; /* the greatest, and room for one more */
     int64_t *total[TREE_COLUMNS_MAX];
     uint64_t *weight;
-    uint32_t grows[BUCKETS], shrinks[BUCKETS]; /* the number shown, by the bucket that is kept */
-    uint64_t floor;                            /* what weighs as much is kept … */
-    uint64_t below;                            /* … and of what weighs as much as this, some */
-    uint32_t n_shown;                          /* by them; less than the most */
-    uint64_t threshold;                        /* above it, or at it up to node `last`: kept */
+    uint32_t grows[BUCKETS];       /* the number shown, by the bucket that is kept … */
+    uint32_t shrinks[BUCKETS + 1]; /* … the last counts what nobody asks for */
+    uint64_t floor;                /* what weighs as much is kept … */
+    uint64_t below;                /* … and of what weighs as much as this, some */
+    uint32_t n_shown;              /* by them; less than the most */
+    uint64_t threshold;            /* above it, or at it up to node `last`: kept */
     uint32_t last;
 };
 
@@ -48,15 +50,12 @@ static inline uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* Eight buckets an octave: order-preserving, at most 12 % wide. */
+/* Eight buckets an octave: order-preserving. */
 static inline unsigned bucket_of(uint64_t weight)
 {
-    unsigned log;
+    unsigned log = 63 - (unsigned)__builtin_clzll(weight + FIRST);
 
-    if (weight < 8)
-        return (unsigned)weight;
-    log = 63 - (unsigned)__builtin_clzll(weight);
-    return log * 8 + (unsigned)(weight >> (log - 3) & 7);
+    return (log - 3) * 8 + (unsigned)((weight + FIRST) >> (log - 3) & 7);
 }
 
 /* What a node's children have left for it, one cell per depth. */
@@ -72,11 +71,13 @@ static const struct owed nothing = {.lightest = BUCKETS};
 static inline uint64_t weight_of(int64_t a, int64_t b)
 {
     uint64_t wa = magnitude(a), wb = magnitude(b);
+    uint64_t weight = (a ^ b) < 0 ? wa + wb : max_u64(wa, wb);
 
-    return (a ^ b) < 0 ? wa + wb : max_u64(wa, wb);
+    return weight < WEIGHT_MAX ? weight : WEIGHT_MAX;
 }
 
-/* Inlined with constant columns. */
+/* Inlined with constant columns. Whether a node has children cannot be foreseen: that is no branch.
+ */
 static inline __attribute__((always_inline)) void weigh(struct prune *p, struct owed *owed,
                                                         const uint32_t columns)
 {
@@ -89,6 +90,7 @@ static inline __attribute__((always_inline)) void weigh(struct prune *p, struct 
         uint64_t weight;
         unsigned bucket;
 
+        here[1] = nothing;
         p->total[0][i] = a;
         here->total[0] = add_saturating(here->total[0], a, &saturated);
         if (columns > 1) {
@@ -99,12 +101,9 @@ static inline __attribute__((always_inline)) void weigh(struct prune *p, struct 
         weight = max_u64(weight_of(a, b), below.weight);
         p->weight[i] = weight;
         bucket = bucket_of(weight);
-        p->grows[bucket]++;
-        if (below.lightest != BUCKETS) {
-            p->grows[bucket]++; /* its (other), until the lightest of its children is kept */
-            p->shrinks[below.lightest]++;
-            here[1] = nothing;
-        }
+        /* With children: its (other) too, until the lightest of its children is kept. */
+        p->grows[bucket] += 1 + (below.lightest != BUCKETS);
+        p->shrinks[below.lightest]++;
         here->weight = max_u64(here->weight, weight);
         here->lightest = bucket < here->lightest ? bucket : here->lightest;
     }
@@ -273,15 +272,6 @@ static uint32_t emit_pruned(const struct prune *p, struct tree *out)
     return o.n_kept;
 }
 
-static void copy_tree(struct tree *out, const struct tree *t)
-{
-    tree_begin(out, t->n_columns, t->n);
-    for (uint32_t i = 0; i < t->n; i++)
-        copy_node(out, i, t, i);
-    out->n = t->n;
-    out->saturated = t->saturated;
-}
-
 uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes)
 {
     struct prune p = {.t = t};
@@ -290,7 +280,7 @@ uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes)
     CHECK(out != t && t->n_columns > 0);
     max_nodes = max_nodes < 2 ? 2 : max_nodes; /* the root and its (other) */
     if (t->n <= max_nodes) {
-        copy_tree(out, t);
+        tree_copy(out, t);
         return 0;
     }
     p.depths = tree_max_depth(t) + 2;

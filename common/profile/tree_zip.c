@@ -4,20 +4,20 @@
  * the smallest frame comes first; equal frames are one node, and their cursors all step. This reads
  * and writes memory in order, hashes nothing and follows no pointer.
  *
- * That order is made one number: key = (greatest depth − depth) above the upper 40 bits of the
- * frame's content hash. Each input node's key is looked up once; from then on merging is comparing
- * numbers, without a branch that depends on the data, since which tree comes next cannot be
- * foreseen. Equal keys are the same frame, or two whose hashes share 40 bits: then, and only then,
- * frames are compared.
+ * That order is made one number: key = (greatest depth − depth) above the frame's rank (ranks.h).
+ * Each input node's key is looked up once; from then on merging is comparing numbers, and equal
+ * keys are the same node. There is no branch that depends on the data, since which tree comes next
+ * cannot be foreseen: every step looks at all cursors, and a mask says which of them take part.
  *
  * k trees are merged in a balanced cascade, four at a time, depth first, so that what was just
  * written is read next while it is in the cache: log4 k passes over each node at most, and fewer as
- * equal nodes become one. (Two at a time takes twice the passes, and a step costs nearly the same:
- * it waits for the next keys, not for the arithmetic.) A level of the cascade keeps its runs from
- * group to group.
+ * equal nodes become one. A step waits for the keys that the step before it moved to, not for the
+ * arithmetic; so four at a time cost hardly more than two, and two merges of four go on side by
+ * side.
  *
  * Values may cancel (heap deltas are negative), which can leave leaves without weight; a backward
- * sweep drops those, and only runs if a merge saw a node without weight that was not one before.
+ * sweep drops those. Neither that nor a sum beyond int64_t can come of values that are all small
+ * and not negative, which nearly all are: their merges ask for nothing of it.
  */
 #include "base/err.h"
 #include "base/xalloc.h"
@@ -26,89 +26,81 @@
 
 #include <stdlib.h>
 
-enum { KEY_HASH_BITS = 40, WAYS = 4, LEVELS_MAX = 32 };
+enum { WAYS = 4, LEVELS_MAX = 32 };
+#define INLINE inline __attribute__((always_inline))
 
-struct node {
-    uint64_t key;
-    uint32_t frame;
-    int64_t self[TREE_COLUMNS_MAX];
-};
-
-/* Sorted nodes, and behind them one whose key no node has. */
+/* Nodes are words: the key, then a value of each column. Sorted, and behind them KEY_END. */
 struct run {
-    size_t n, cap;
-    struct node *node;
+    size_t n, cap; /* nodes; words */
+    uint64_t *word;
 };
 
 #define KEY_END UINT64_MAX
 
 struct zip {
-    const struct symbols *sym;
+    const struct ranks *ranks;
     uint32_t n_columns;
-    struct run level[LEVELS_MAX][WAYS];
+    bool plain; /* no value is negative, and no sum of all can overflow */
+    struct run level[LEVELS_MAX][2][WAYS];
     uint64_t saturated;
     bool weightless; /* a node without weight came of some with weight */
 };
 
-static void run_begin(struct run *r, size_t n)
+static void run_begin(struct run *r, size_t n, uint32_t n_columns)
 {
+    size_t words = (n + 1) * (1 + n_columns);
+
     CHECK(n < UINT32_MAX);
     r->n = 0;
-    if (n < r->cap)
+    if (words <= r->cap)
         return;
-    free(r->node);
-    r->cap = n + n / 2 + 1;
-    r->node = xreallocarray(NULL, r->cap, sizeof *r->node);
+    free(r->word);
+    r->cap = words + words / 2;
+    r->word = xreallocarray(NULL, r->cap, sizeof *r->word);
 }
 
-static inline uint64_t key_of(const uint64_t *hash, uint32_t depth, uint32_t frame)
+static inline uint64_t key_of(const uint32_t *rank, uint32_t depth, uint32_t frame)
 {
-    return (uint64_t)(TREE_DEPTH_MAX - depth) << KEY_HASH_BITS |
-           hash[frame] >> (64 - KEY_HASH_BITS);
+    return (uint64_t)(TREE_DEPTH_MAX - depth) << 32 | rank[frame];
 }
 
-/* A one-column tree, in the column where the result wants it. */
+static inline uint32_t depth_of(uint64_t key)
+{
+    return TREE_DEPTH_MAX - (uint32_t)(key >> 32);
+}
+
+/* A one-column tree, in the column where the result wants it. Inlined with constant columns. */
+static INLINE void fill_run(const struct zip *z, struct run *r, const struct tree *t,
+                            uint32_t column, const uint32_t n_columns)
+{
+    const uint32_t *rank = z->ranks->rank;
+    uint64_t *to = r->word;
+
+    for (uint32_t i = 0; i < t->n; i++, to += 1 + n_columns) {
+        to[0] = key_of(rank, t->depth[i], t->frame[i]);
+        if (n_columns > 1)
+            to[2 - column] = 0;
+        to[1 + column] = (uint64_t)t->self[0][i];
+    }
+    *to = KEY_END;
+}
+
 static void run_of_tree(const struct zip *z, struct run *r, const struct tree *t, uint32_t column)
 {
-    const uint64_t *hash = symbols_frame_hashes(z->sym);
-
-    run_begin(r, t->n);
+    run_begin(r, t->n, z->n_columns);
     r->n = t->n;
-    for (uint32_t i = 0; i < t->n; i++) {
-        struct node *node = &r->node[i];
-
-        node->key = key_of(hash, t->depth[i], t->frame[i]);
-        node->frame = t->frame[i];
-        node->self[!column] = 0;
-        node->self[column] = t->self[0][i];
-    }
-    r->node[r->n].key = KEY_END;
+    if (z->n_columns == 1)
+        fill_run(z, r, t, 0, 1);
+    else
+        fill_run(z, r, t, column, 2);
 }
 
-/* Of the nodes with the least key, takes those with the least frame only: their hashes share 40
- * bits. Returns that frame. */
-static uint32_t take_least_frame(const struct zip *z, struct node *const at[WAYS],
-                                 uint64_t take[WAYS])
-{
-    uint32_t least = 0;
-
-    for (unsigned w = 0; w < WAYS; w++)
-        if (take[w] && (!least || symbols_frame_cmp(z->sym, at[w]->frame, least) < 0))
-            least = at[w]->frame;
-    for (unsigned w = 0; w < WAYS; w++)
-        if (at[w]->frame != least)
-            take[w] = 0;
-    return least;
-}
+/* --- four at a time -----------------------------------------------------------------------------
+ */
 
 static inline uint64_t mask_of(bool b)
 {
     return 0 - (uint64_t)b;
-}
-
-static inline struct node *step(struct node *at, uint64_t take)
-{
-    return (struct node *)(void *)((char *)at + (sizeof *at & take));
 }
 
 static inline uint64_t least_of(uint64_t a, uint64_t b)
@@ -116,124 +108,209 @@ static inline uint64_t least_of(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* What the taken nodes have in a column. */
-static inline int64_t sum_of(struct zip *z, struct node *const at[WAYS], const uint64_t take[WAYS],
-                             uint32_t c)
-{
-    int64_t a = add_saturating(at[0]->self[c] & (int64_t)take[0], at[1]->self[c] & (int64_t)take[1],
-                               &z->saturated);
-    int64_t b = add_saturating(at[2]->self[c] & (int64_t)take[2], at[3]->self[c] & (int64_t)take[3],
-                               &z->saturated);
+/* A merge of four runs on its way. */
+struct merging {
+    const uint64_t *a, *b, *c, *d;
+    uint64_t *to;
+    uint64_t saturated;
+    bool weightless;
+};
 
-    return add_saturating(a, b, &z->saturated);
+static INLINE struct merging merging_begin(struct run *out, const struct run in[WAYS],
+                                           const uint32_t n_columns)
+{
+    run_begin(out, in[0].n + in[1].n + in[2].n + in[3].n, n_columns);
+    return (struct merging){in[0].word, in[1].word, in[2].word, in[3].word, out->word, 0, false};
 }
 
-/* Whether any of them has something there. */
-static inline bool any_of(struct node *const at[WAYS], const uint64_t take[WAYS], uint32_t c)
+static INLINE void merging_end(struct zip *z, struct run *out, const struct merging *m,
+                               const uint32_t n_columns)
 {
-    return (at[0]->self[c] & take[0]) | (at[1]->self[c] & take[1]) | (at[2]->self[c] & take[2]) |
-           (at[3]->self[c] & take[3]);
+    *m->to = KEY_END;
+    out->n = (size_t)(m->to - out->word) / (1 + n_columns);
+    z->saturated += m->saturated;
+    z->weightless |= m->weightless;
 }
 
-/*
- * Merges four runs; some may be empty. Every step looks at all cursors; a mask says which take
- * part, and the others add nothing and stay. Inlined with constant columns. out has room for all.
- */
-static inline __attribute__((always_inline)) void merge_loop(struct zip *z, struct run *out,
-                                                             const struct run in[WAYS],
-                                                             const uint32_t columns)
+/* The sum of four values; with care: saturating, and noting one that came to nothing. */
+static INLINE uint64_t sum_of(struct merging *m, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                              const bool plain)
 {
-    struct node *at[WAYS] = {in[0].node, in[1].node, in[2].node, in[3].node};
-    struct node *to = out->node;
-    bool weightless = false;
+    int64_t sum;
 
-    for (;; to++) {
-        uint64_t take[WAYS];
-        uint64_t least =
-            least_of(least_of(at[0]->key, at[1]->key), least_of(at[2]->key, at[3]->key));
-        uint32_t any, all;
+    if (plain)
+        return a + b + c + d;
+    sum = add_saturating(add_saturating((int64_t)a, (int64_t)b, &m->saturated),
+                         add_saturating((int64_t)c, (int64_t)d, &m->saturated), &m->saturated);
+    m->weightless |= (sum == 0) & ((a | b | c | d) != 0);
+    return (uint64_t)sum;
+}
 
-        if (least == KEY_END)
-            break;
-        take[0] = mask_of(at[0]->key == least);
-        take[1] = mask_of(at[1]->key == least);
-        take[2] = mask_of(at[2]->key == least);
-        take[3] = mask_of(at[3]->key == least);
-        any = (at[0]->frame & (uint32_t)take[0]) | (at[1]->frame & (uint32_t)take[1]) |
-              (at[2]->frame & (uint32_t)take[2]) | (at[3]->frame & (uint32_t)take[3]);
-        all = (at[0]->frame | (uint32_t)~take[0]) & (at[1]->frame | (uint32_t)~take[1]) &
-              (at[2]->frame | (uint32_t)~take[2]) & (at[3]->frame | (uint32_t)~take[3]);
-        if (__builtin_expect(any != all, 0))
-            any = take_least_frame(z, at, take);
-        to->key = least;
-        to->frame = any;
-        for (uint32_t c = 0; c < columns; c++) {
-            to->self[c] = sum_of(z, at, take, c);
-            weightless |= (to->self[c] == 0) & any_of(at, take, c);
-        }
-        at[0] = step(at[0], take[0]);
-        at[1] = step(at[1], take[1]);
-        at[2] = step(at[2], take[2]);
-        at[3] = step(at[3], take[3]);
-    }
-    to->key = KEY_END;
-    out->n = (size_t)(to - out->node);
-    z->weightless |= weightless;
+/* The next node; false: there is none. Inlined with constant columns and care. */
+static INLINE bool merging_step(struct merging *m, const uint32_t n_columns, const bool plain)
+{
+    const uint32_t words = 1 + n_columns;
+    uint64_t least = least_of(least_of(*m->a, *m->b), least_of(*m->c, *m->d));
+    uint64_t a = mask_of(*m->a == least), b = mask_of(*m->b == least);
+    uint64_t c = mask_of(*m->c == least), d = mask_of(*m->d == least);
+
+    if (least == KEY_END)
+        return false;
+    m->to[0] = least;
+    for (uint32_t i = 1; i <= n_columns; i++)
+        m->to[i] = sum_of(m, m->a[i] & a, m->b[i] & b, m->c[i] & c, m->d[i] & d, plain);
+    m->to += words;
+    m->a += words & a;
+    m->b += words & b;
+    m->c += words & c;
+    m->d += words & d;
+    return true;
+}
+
+static INLINE void merge_loop(struct zip *z, struct run *out, const struct run in[WAYS],
+                              const uint32_t n_columns, const bool plain)
+{
+    struct merging m = merging_begin(out, in, n_columns);
+
+    while (merging_step(&m, n_columns, plain))
+        ;
+    merging_end(z, out, &m, n_columns);
+}
+
+/* Two merges side by side, as long as both go on. */
+static INLINE void merge_loops(struct zip *z, struct run out[2], struct run (*in)[WAYS],
+                               const uint32_t n_columns, const bool plain)
+{
+    struct merging m0 = merging_begin(&out[0], in[0], n_columns);
+    struct merging m1 = merging_begin(&out[1], in[1], n_columns);
+
+    while (merging_step(&m0, n_columns, plain) & merging_step(&m1, n_columns, plain))
+        ;
+    while (merging_step(&m0, n_columns, plain))
+        ;
+    while (merging_step(&m1, n_columns, plain))
+        ;
+    merging_end(z, &out[0], &m0, n_columns);
+    merging_end(z, &out[1], &m1, n_columns);
 }
 
 static void merge_four(struct zip *z, struct run *out, const struct run in[WAYS])
 {
-    run_begin(out, in[0].n + in[1].n + in[2].n + in[3].n);
-    if (z->n_columns == 1)
-        merge_loop(z, out, in, 1);
+    if (z->n_columns > 1)
+        merge_loop(z, out, in, 2, false);
+    else if (z->plain)
+        merge_loop(z, out, in, 1, true);
     else
-        merge_loop(z, out, in, 2);
+        merge_loop(z, out, in, 1, false);
 }
+
+static void merge_twice_four(struct zip *z, struct run out[2], struct run (*in)[WAYS])
+{
+    if (z->n_columns == 1 && z->plain) {
+        merge_loops(z, out, in, 1, true);
+        return;
+    }
+    merge_four(z, &out[0], in[0]);
+    merge_four(z, &out[1], in[1]);
+}
+
+/* --- many ---------------------------------------------------------------------------------------
+ */
 
 struct input {
     const struct tree *tree;
     uint32_t column;
 };
 
-/* Brings k inputs down to the level's four runs, some of them empty when there are not that many.
- */
-static void zip_level(struct zip *z, const struct input *in, size_t k, unsigned level)
+/* Some of the inputs. */
+struct part {
+    const struct input *in;
+    size_t n;
+};
+
+static struct part part_of(struct part whole, unsigned way)
 {
-    static const struct tree nothing = {.n = 0};
-    struct run *run = z->level[level];
-    size_t begin = 0;
+    size_t begin = whole.n * way / WAYS, end = whole.n * (way + 1) / WAYS;
 
-    CHECK(level + 1 < LEVELS_MAX);
-    for (unsigned w = 0; w < WAYS; w++) {
-        size_t end = k * (w + 1) / WAYS, n = end - begin;
-        const struct input *part = in + begin;
+    return (struct part){whole.in + begin, end - begin};
+}
 
-        begin = end;
-        if (n > 1) {
-            zip_level(z, part, n, level + 1);
-            merge_four(z, &run[w], z->level[level + 1]);
-        } else {
-            run_of_tree(z, &run[w], n ? part->tree : &nothing, n ? part->column : 0);
+/* Brings a part down to four runs, some of them empty when it has not that many inputs. What has to
+ * be merged first uses the runs of the next level, in pairs that are merged together. */
+static void zip_level(struct zip *z, struct part whole, struct run out[WAYS], unsigned level)
+{
+    static const struct tree bare = {.n = 0};
+    const struct input nothing = {&bare, 0};
+
+    CHECK(level < LEVELS_MAX);
+    for (unsigned way = 0; way < WAYS; way += 2) {
+        struct run(*deeper)[WAYS] = z->level[level];
+        bool many[2];
+
+        for (unsigned i = 0; i < 2; i++) {
+            struct part part = part_of(whole, way + i);
+            const struct input *one = part.n ? part.in : &nothing;
+
+            many[i] = part.n > 1;
+            if (many[i])
+                zip_level(z, part, deeper[i], level + 1);
+            else
+                run_of_tree(z, &out[way + i], one->tree, one->column);
         }
+        if (many[0] && many[1])
+            merge_twice_four(z, &out[way], deeper);
+        else if (many[0] || many[1])
+            merge_four(z, &out[way + many[1]], deeper[many[1]]);
     }
 }
 
 /* Replaces out by the run; a run of nothing is the bare root. */
-static void tree_of_run(struct tree *out, const struct run *r, uint32_t n_columns)
+static void tree_of_run(const struct zip *z, struct tree *out, const struct run *r)
 {
-    tree_begin(out, n_columns, r->n + 1);
-    out->depth[0] = out->frame[0] = 0;
-    for (uint32_t c = 0; c < n_columns; c++)
-        out->self[c][0] = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        const struct node *node = &r->node[i];
+    const uint32_t *frame = z->ranks->frame;
+    const uint64_t *from = r->word;
 
-        out->depth[i] = TREE_DEPTH_MAX - (uint32_t)(node->key >> KEY_HASH_BITS);
-        out->frame[i] = node->frame;
-        for (uint32_t c = 0; c < n_columns; c++)
-            out->self[c][i] = node->self[c];
+    tree_begin(out, z->n_columns, r->n + 1);
+    out->depth[0] = out->frame[0] = 0;
+    for (uint32_t c = 0; c < z->n_columns; c++)
+        out->self[c][0] = 0;
+    for (size_t i = 0; i < r->n; i++, from += 1 + z->n_columns) {
+        out->depth[i] = depth_of(from[0]);
+        out->frame[i] = frame[(uint32_t)from[0]];
+        for (uint32_t c = 0; c < z->n_columns; c++)
+            out->self[c][i] = (int64_t)from[1 + c];
     }
     out->n = r->n ? (uint32_t)r->n : 1;
+}
+
+/* Sums of k values below 2^62 / k do not overflow, and of values that are not negative none cancel.
+ */
+static bool is_plain(const struct input *in, size_t k)
+{
+    uint64_t bits = 0;
+
+    for (size_t i = 0; i < k; i++)
+        for (uint32_t j = 0; j < in[i].tree->n; j++)
+            bits |= (uint64_t)in[i].tree->self[0][j];
+    return bits < (UINT64_C(1) << 62) / (k + 1);
+}
+
+static void zip_many(struct zip *z, struct tree *out, const struct input *in, size_t k)
+{
+    struct run result = {0}, four[WAYS] = {{0}};
+
+    z->plain = is_plain(in, k);
+    zip_level(z, (struct part){in, k}, four, 0);
+    merge_four(z, &result, four);
+    tree_of_run(z, out, &result);
+    free(result.word);
+    for (size_t w = 0; w < WAYS; w++) {
+        free(four[w].word);
+        for (size_t l = 0; l < LEVELS_MAX; l++) {
+            free(z->level[l][0][w].word);
+            free(z->level[l][1][w].word);
+        }
+    }
 }
 
 /* --- two trees ----------------------------------------------------------------------------------
@@ -246,11 +323,11 @@ enum pair_kind { PAIR_ADD, PAIR_SUBTRACT, PAIR_SIDES /* each in a column of its 
 
 static uint64_t *keys_of(const struct zip *z, const struct tree *t)
 {
-    const uint64_t *hash = symbols_frame_hashes(z->sym);
     uint64_t *key = xreallocarray(NULL, (size_t)t->n + 1, sizeof *key);
+    const uint32_t *rank = z->ranks->rank;
 
     for (uint32_t i = 0; i < t->n; i++)
-        key[i] = key_of(hash, t->depth[i], t->frame[i]);
+        key[i] = key_of(rank, t->depth[i], t->frame[i]);
     key[t->n] = KEY_END;
     return key;
 }
@@ -265,11 +342,11 @@ static inline int64_t subtract_saturating(int64_t a, int64_t b, uint64_t *satura
     return a < 0 ? INT64_MIN : INT64_MAX;
 }
 
-static inline __attribute__((always_inline)) void pair_loop(
-    struct zip *z, struct tree *out, const struct tree *a, const struct tree *b,
-    const uint64_t *a_key, const uint64_t *b_key, const enum pair_kind kind)
+static INLINE void pair_loop(struct zip *z, struct tree *out, const struct tree *a,
+                             const struct tree *b, const uint64_t *a_key, const uint64_t *b_key,
+                             const enum pair_kind kind)
 {
-    const uint32_t *a_frame = a->frame, *b_frame = b->frame;
+    const uint32_t *frame_of = z->ranks->frame;
     const int64_t *a_self = a->self[0], *b_self = b->self[0];
     uint32_t *depth = out->depth, *frame = out->frame, i = 0, j = 0, n = 0;
     int64_t *self0 = out->self[0], *self1 = out->self[1];
@@ -281,14 +358,8 @@ static inline __attribute__((always_inline)) void pair_loop(
 
         if (least == KEY_END)
             break;
-        if (from_a && from_b && a_frame[i] != b_frame[j]) {
-            int order = symbols_frame_cmp(z->sym, a_frame[i], b_frame[j]);
-
-            from_a = order <= 0;
-            from_b = order >= 0;
-        }
-        depth[n] = TREE_DEPTH_MAX - (uint32_t)(least >> KEY_HASH_BITS);
-        frame[n] = *(from_a ? a_frame + i : b_frame + j);
+        depth[n] = depth_of(least);
+        frame[n] = frame_of[(uint32_t)least];
         /* index 0 is there, and is not counted */
         va = a_self[from_a ? i : 0] & (int64_t)mask_of(from_a);
         vb = b_self[from_b ? j : 0] & (int64_t)mask_of(from_b);
@@ -350,17 +421,15 @@ static void drop_weightless(struct tree *t)
     t->n = (uint32_t)n;
 }
 
-static void zip_many(struct zip *z, struct tree *out, const struct input *in, size_t k)
+/* The table's ranks, or where they are not of all its frames, some made for this merge. */
+static const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own)
 {
-    struct run result = {0};
+    const struct ranks *ranks = symbols_ranks(sym);
 
-    zip_level(z, in, k, 0);
-    merge_four(z, &result, z->level[0]);
-    tree_of_run(out, &result, z->n_columns);
-    free(result.node);
-    for (size_t l = 0; l < LEVELS_MAX; l++)
-        for (size_t w = 0; w < WAYS; w++)
-            free(z->level[l][w].node);
+    if (ranks->n == symbols_n_frames(sym))
+        return ranks;
+    ranks_update(own, sym);
+    return own;
 }
 
 static void zip_end(const struct zip *z, struct tree *out)
@@ -373,7 +442,8 @@ static void zip_end(const struct zip *z, struct tree *out)
 void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in,
               const uint8_t *column_of, size_t k, const struct symbols *sym)
 {
-    struct zip z = {.sym = sym, .n_columns = n_columns};
+    struct ranks own = {0};
+    struct zip z = {.ranks = ranks_of(sym, &own), .n_columns = n_columns};
     struct input *inputs = xcalloc(k, sizeof *inputs);
 
     CHECK(n_columns >= 1 && n_columns <= TREE_COLUMNS_MAX);
@@ -390,6 +460,7 @@ void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in
         zip_many(&z, out, inputs, k);
     zip_end(&z, out);
     free(inputs);
+    ranks_deinit(&own);
 }
 
 void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
@@ -399,10 +470,12 @@ void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
     int64_t none = 0;
     const struct tree root = {
         .n = 1, .n_columns = 1, .depth = &nothing, .frame = &nothing, .self = {&none}};
-    struct zip z = {.sym = sym, .n_columns = 1};
+    struct ranks own = {0};
+    struct zip z = {.ranks = ranks_of(sym, &own), .n_columns = 1};
 
     CHECK(out != a && out != b);
     z.saturated = a->saturated + b->saturated;
     merge_pair(&z, out, a->n ? a : &root, b->n ? b : &root, PAIR_SUBTRACT);
     zip_end(&z, out);
+    ranks_deinit(&own);
 }

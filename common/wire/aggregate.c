@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-enum { AGGREGATE_VERSION = 2 };
+enum { AGGREGATE_VERSION = 3 };
 #define AGGREGATE_MAGIC "HAgg"
 
 void aggregate_deinit(struct aggregate *a)
@@ -59,24 +59,23 @@ void aggregate_add_figures(struct aggregate *a, const struct aggregate *b)
     sketch_union(&a->instances, &b->instances);
 }
 
+/* As if there were no end of int64, then cut to it: it does not depend on the order of nodes. */
 static int64_t tree_sum(const struct tree *t)
 {
-    int64_t sum = 0;
+    __int128 sum = 0;
 
     for (uint32_t i = 0; i < t->n; i++)
-        sum = add_clamped(sum, t->self[0][i]);
-    return sum;
+        sum += t->self[0][i];
+    return sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
 }
 
 void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, struct buf *out)
 {
     size_t begin = blob_begin(out, AGGREGATE_MAGIC, AGGREGATE_VERSION);
     struct buf columns = {0};
-    size_t seams[TREE_SEAMS];
 
     tree_encode(&a->tree, &columns);
     CHECK(columns.len <= AGGREGATE_RAW_MAX);
-    tree_seams(buf_bytes(&columns), seams);
     buf_varint(out, a->generation);
     buf_varint(out, a->profiles);
     buf_varint(out, zigzag(a->duration_ns));
@@ -88,8 +87,7 @@ void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, st
     buf_varint(out, a->tree.n);
     buf_varint(out, columns.len);
     buf_append(out, a->instances.reg, SKETCH_BYTES);
-    blob_set_codec(out, begin,
-                   zcodec_pack_parts(z, buf_bytes(&columns), seams, TREE_SEAMS, level, out));
+    blob_set_codec(out, begin, zcodec_pack(z, buf_bytes(&columns), level, out));
     blob_end(out, begin);
     buf_deinit(&columns);
 }

@@ -37,54 +37,23 @@ void zcodec_free(struct zcodec *z)
     free(z);
 }
 
+/* What is packed here are columns of small numbers, full of short repetitions. A match costs much
+ * more to decode than a literal, and short ones hardly make less of the bytes. */
+enum { MIN_MATCH = 7 };
+
 enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, struct buf *out)
 {
     size_t bound = ZSTD_compressBound(in.len), n;
 
     buf_reserve(out, bound);
-    n = ZSTD_compressCCtx(z->c, out->data + out->len, bound, in.data, in.len, level);
+    ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(z->c, ZSTD_c_minMatch, MIN_MATCH);
+    n = ZSTD_compress2(z->c, out->data + out->len, bound, in.data, in.len);
     if (ZSTD_isError(n) || n >= in.len) {
         buf_append_bytes(out, in);
         return CODEC_NONE;
     }
     out->len += n;
-    return CODEC_ZSTD;
-}
-
-/* A block ends at each seam: a block has its own code for literals and sequences, but may still
- * refer to what stands before it. */
-static size_t compress_parts(struct zcodec *z, struct bytes in, const size_t *seams, size_t n_seams,
-                             int level, ZSTD_outBuffer *to)
-{
-    size_t begin = 0, r = 0;
-
-    ZSTD_CCtx_reset(z->c, ZSTD_reset_session_and_parameters);
-    ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setPledgedSrcSize(z->c, in.len);
-    for (size_t i = 0; i <= n_seams; i++) {
-        size_t end = i < n_seams ? seams[i] : in.len;
-        ZSTD_inBuffer part = {in.data + begin, end - begin, 0};
-
-        r = ZSTD_compressStream2(z->c, to, &part, i < n_seams ? ZSTD_e_flush : ZSTD_e_end);
-        if (r != 0)
-            return r; /* an error, or no room: it did not get smaller */
-        begin = end;
-    }
-    return r;
-}
-
-enum codec zcodec_pack_parts(struct zcodec *z, struct bytes in, const size_t *seams, size_t n_seams,
-                             int level, struct buf *out)
-{
-    ZSTD_outBuffer to = {.size = in.len};
-
-    buf_reserve(out, in.len + 1);
-    to.dst = out->data + out->len;
-    if (compress_parts(z, in, seams, n_seams, level, &to) != 0) {
-        buf_append_bytes(out, in);
-        return CODEC_NONE;
-    }
-    out->len += to.pos;
     return CODEC_ZSTD;
 }
 

@@ -17,10 +17,6 @@ void zcodec_free(struct zcodec *z);     /* NULL is fine */
 
 /* Appends in to out, compressed if that helps; returns the codec used. */
 enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, struct buf *out);
-/* The same with the compressor told where, inside in, statistics change (rising offsets): each part is
- * coded by its own. What comes out is one frame, unpacked as any other. */
-enum codec zcodec_pack_parts(struct zcodec *z, struct bytes in, const size_t *seams, size_t n_seams,
-                             int level, struct buf *out);
 /* The raw_len bytes that were packed: a view of in, or of memory that is valid until the next call.
  * The caller has capped raw_len. 0, -EBADMSG, or -ENOMEM. */
 int zcodec_unpack(struct zcodec *z, unsigned codec, struct bytes in, size_t raw_len,

@@ -83,6 +83,7 @@ static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t
         map = xcalloc(symbols_n_frames(g[1]->symbols), sizeof *map);
         symbols_merge(g[0]->symbols, g[1]->symbols, 0, map);
     }
+    symbols_rank(g[0]->symbols); /* as the aggregator does: once, and then for what is new */
     *ret_nodes = 0;
     for (size_t i = 0; i < MINUTES; i++) {
         decode_tree(&minute[i], buf_bytes(&g[i & 1]->blob[i]), g[i & 1]->symbols);

@@ -115,6 +115,34 @@ static void frame_hashes_are_the_same_in_every_table(void **state)
     symbols_free(b);
 }
 
+static void ranks_are_the_order_of_frames_however_they_came(void **state)
+{
+    struct symbols *s = symbols_new();
+    const struct ranks *r = symbols_ranks(s);
+    char name[16];
+
+    (void)state;
+    for (uint32_t i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, i % 3 ? "f%u" : "lib+0x%u", i);
+        build_frame(s, name);
+        if (i % 70 == 0 || i == 299)
+            symbols_rank(s);
+        if (i % 70 == 0)
+            assert_int_equal(r->n, symbols_n_frames(s));
+    }
+    assert_int_equal(r->n, 301);
+    for (uint32_t i = 0; i < r->n; i++) {
+        assert_int_equal(r->rank[r->frame[i]], i);
+        if (i > 0)
+            assert_true(symbols_frame_cmp(s, r->frame[i - 1], r->frame[i]) < 0);
+    }
+    symbols_reset(s);
+    build_frame(s, "again");
+    symbols_rank(s);
+    assert_int_equal(r->n, 2);
+    symbols_free(s);
+}
+
 static void assert_name(struct symbols *s, uint32_t frame, const char *expected)
 {
     struct buf b = {0};
@@ -253,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_function_is_its_four_parts),
         cmocka_unit_test(nothing_known_is_still_a_frame_and_not_the_root),
         cmocka_unit_test(frame_hashes_are_the_same_in_every_table),
+        cmocka_unit_test(ranks_are_the_order_of_frames_however_they_came),
         cmocka_unit_test(an_unsymbolised_frame_is_module_and_address),
         cmocka_unit_test(merging_gives_the_ids_of_equal_content),
         cmocka_unit_test(merging_again_touches_the_new_part_only),

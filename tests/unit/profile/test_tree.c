@@ -282,30 +282,39 @@ static void what_is_not_a_tree_is_refused(void **state)
         uint8_t bytes[20];
         size_t len;
     } cases[] = {
-        /* n, step, bytes of the first three columns; pops, frames, leaf values, inner values */
+        /* n, step, bytes of the first four columns; up, length, frames, leaf values, inner values
+         */
         {"nothing", {0}, 0},
-        {"no nodes", {0, 1, 0, 0, 1, 2}, 6},
-        {"more nodes than bytes", {0xff, 0xff, 0xff, 0x7f, 1, 1, 1, 1, 0, 2, 2, 0}, 12},
-        {"a column longer than all", {2, 1, 9, 1, 1, 0, 2, 2, 0}, 9},
-        {"no value for the leaf", {2, 1, 1, 1, 0, 0, 2, 0}, 8},
-        {"a node above the root", {2, 1, 1, 1, 1, 1, 2, 2, 0}, 9},
-        {"two levels up from the first", {3, 1, 2, 2, 2, 0, 2, 2, 2, 2, 2, 0}, 12},
-        {"the root's frame inside", {2, 1, 1, 1, 1, 0, 0, 2, 0}, 9},
-        {"a frame that does not exist", {2, 1, 1, 1, 1, 0, 10, 2, 0}, 9},
-        {"a frame below the root's", {2, 1, 1, 1, 1, 0, 1, 2, 0}, 9},
-        {"a frame that runs into the values", {2, 1, 1, 1, 1, 0, 0x82, 0, 0}, 9},
-        {"cut short", {2, 1, 1, 1, 1, 0, 2, 2}, 8},
-        {"bytes behind", {2, 1, 1, 1, 1, 0, 2, 2, 0, 0}, 10},
+        {"no nodes", {0, 1, 0, 0, 0, 1, 2}, 7},
+        {"more nodes than bytes", {0xff, 0xff, 0xff, 0x7f, 1, 1, 1, 1, 1, 0, 0, 2, 2}, 13},
+        {"a column longer than all", {2, 1, 9, 1, 1, 1, 0, 0, 2, 2}, 10},
+        {"no value for the leaf", {2, 1, 1, 1, 1, 0, 0, 0, 2}, 9},
+        {"a node above the root", {2, 1, 1, 1, 1, 1, 1, 0, 2, 2}, 10},
+        {"two levels up from the first", {3, 1, 2, 2, 2, 2, 0, 2, 0, 0, 2, 2, 2, 2}, 14},
+        {"a leaf with a child", {3, 1, 2, 2, 2, 2, 0, 0, 0, 0, 2, 2, 2, 2}, 14},
+        {"a chain longer than all", {2, 1, 1, 1, 1, 1, 0, 1, 2, 2}, 10},
+        {"a chain that is missing", {3, 1, 1, 1, 2, 1, 0, 0, 2, 2, 2}, 11},
+        {"the root's frame inside", {2, 1, 1, 1, 1, 1, 0, 0, 0, 2}, 10},
+        {"a frame that does not exist", {2, 1, 1, 1, 1, 1, 0, 0, 10, 2}, 10},
+        {"a frame below the root's", {2, 1, 1, 1, 1, 1, 0, 0, 1, 2}, 10},
+        {"a frame that runs into the values", {2, 1, 1, 1, 1, 1, 0, 0, 0x82, 0}, 10},
+        {"an inner value of a leaf", {2, 1, 1, 1, 1, 1, 0, 0, 2, 2, 1, 2}, 12},
+        {"an inner value of no node", {2, 1, 1, 1, 1, 1, 0, 0, 2, 2, 2, 2}, 12},
+        {"two inner values of the root", {2, 1, 1, 1, 1, 1, 0, 0, 2, 2, 0, 2, 0, 2}, 14},
+        {"an inner value of nothing", {2, 1, 1, 1, 1, 1, 0, 0, 2, 2, 0, 0}, 12},
+        {"half an inner value", {2, 1, 1, 1, 1, 1, 0, 0, 2, 2, 0}, 11},
+        {"cut short", {2, 1, 1, 1, 1, 1, 0, 0, 2}, 9},
         {"an endless number",
-         {2, 1, 1, 11, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
-          0},
-         19},
+         {2,    1,    1,    1,    11,   1,    0,    0,    0xff, 0xff,
+          0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2},
+         20},
     };
     struct tree t = {0};
 
     (void)state;
-    assert_int_equal(tree_decode(&t, bytes_of((uint8_t[]){2, 3, 1, 1, 1, 0, 2, 2, 0}, 9), 2), 0);
-    assert_true(t.n == 2 && t.frame[1] == 1 && t.self[0][1] == 3);
+    assert_int_equal(
+        tree_decode(&t, bytes_of((uint8_t[]){2, 3, 1, 1, 1, 1, 0, 0, 2, 2, 0, 4}, 12), 2), 0);
+    assert_true(t.n == 2 && t.frame[1] == 1 && t.self[0][1] == 3 && t.self[0][0] == 6);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int r = tree_decode(&t, bytes_of(cases[i].bytes, cases[i].len), 5);
 

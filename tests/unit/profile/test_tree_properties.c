@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { ROUNDS = 150, TREES_MAX = 12 };
+enum { ROUNDS = 150, TREES_MAX = 70 };
 
 struct world {
     uint64_t random;
@@ -18,9 +18,10 @@ struct world {
     uint32_t frames[40];
     struct tree tree[TREES_MAX];
     uint32_t k;
+    int64_t least; /* of values: of both signs, or none negative */
 };
 
-/* Small values of both signs over few names: many shared prefixes, recursion, and cancelling. */
+/* Small values over few names: many shared prefixes, recursion, and cancelling. */
 static void random_tree(struct world *w, struct tree *out)
 {
     struct stacks *st = stacks_new();
@@ -32,7 +33,7 @@ static void random_tree(struct world *w, struct tree *out)
 
         for (uint32_t d = 0; d < depth; d++)
             path[d] = w->frames[random_below(&w->random, spread)];
-        values[stacks_intern(st, path, depth)] += (int64_t)random_below(&w->random, 7) - 3;
+        values[stacks_intern(st, path, depth)] += (int64_t)random_below(&w->random, 7) + w->least;
     }
     tree_of_stacks(out, st, w->sym, values, stacks_count(st));
     stacks_free(st);
@@ -40,7 +41,12 @@ static void random_tree(struct world *w, struct tree *out)
 
 static void random_world(struct world *w)
 {
-    w->k = 1 + random_below(&w->random, TREES_MAX - 1);
+    static const uint32_t most[] = {3, 12, TREES_MAX - 1};
+
+    w->k = 1 + random_below(&w->random, most[random_below(&w->random, 3)]);
+    w->least = random_below(&w->random, 2) ? -3 : 0;
+    if (random_below(&w->random, 2))
+        symbols_rank(w->sym); /* else each merge ranks for itself */
     for (uint32_t i = 0; i < w->k; i++) {
         random_tree(w, &w->tree[i]);
         build_check_canonical(&w->tree[i], w->sym);
@@ -57,6 +63,8 @@ static int setup(void **state)
     for (uint32_t i = 0; i < 40; i++) {
         snprintf(name, sizeof name, i % 5 ? "f%u" : "lib+0x%u", i);
         w->frames[i] = build_frame(w->sym, name);
+        if (i == 20)
+            symbols_rank(w->sym);
     }
     *state = w;
     return 0;
