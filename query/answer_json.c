@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "profile/step.h"
 #include "query/top.h"
 
 #include <stdio.h>
@@ -186,11 +187,6 @@ static void json_columns(struct json_writer *j, const struct tree *t,
         json_column_pair(j, "self", t->self, t->n);
         json_column_pair(j, "total", total, t->n);
     }
-}
-
-static uint64_t magnitude(int64_t v)
-{
-    return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 }
 
 static void json_hidden(struct json_writer *j, const struct tree *t, uint32_t hidden)

@@ -74,9 +74,17 @@ static inline int64_t unzigzag(uint64_t v)
     return (int64_t)((v >> 1) ^ (0 - (v & 1)));
 }
 
-/* out has room for 10 bytes; returns the end. */
+/* out has room for 10 bytes; returns the end. Whether a number has one byte or two is no branch: in a
+ * column it cannot be foreseen. */
 static inline uint8_t *varint_put(uint8_t *out, uint64_t v)
 {
+    uint32_t two = v >= 0x80;
+    uint16_t bytes = (uint16_t)((v & 0x7f) | two << 7 | v >> 7 << 8); /* little endian */
+
+    if (v < 1 << 14) {
+        memcpy(out, &bytes, sizeof bytes);
+        return out + 1 + two;
+    }
     while (v >= 0x80) {
         *out++ = (uint8_t)(v | 0x80);
         v >>= 7;

@@ -445,10 +445,31 @@ static inline int enter_location(struct pprof_reader *r, uint64_t id, struct run
     return 0;
 }
 
-/* Its frames to new_frame. */
-static int read_location(struct pprof_reader *r, uint32_t i, uint64_t *ret_id)
+/* A location as nearly all are: an id, one line with a function, and nothing else that its frame
+ * needs. False: it is another. */
+static inline bool take_plain_location(struct bytes message, uint64_t *ret_id,
+                                       uint64_t *ret_function_id, uint64_t *ret_number)
 {
-    struct bytes message = pprof_message(r, PPROF_LOCATION, i), line;
+    struct cursor c = cursor_of(message);
+
+    if (!pb_ends_number(message))
+        return false;
+    *ret_id = pb_take(&c, 1);
+    pb_skip(&c, 2);
+    pb_skip(&c, 3);
+    if (cursor_left(&c) < 4 || c.at[0] != (LINE << 3 | PB_LEN) || c.at[1] != cursor_left(&c) - 2)
+        return false;
+    c.at += 2;
+    *ret_function_id = pb_take(&c, 1);
+    *ret_number = pb_take(&c, 2);
+    return c.at == c.end;
+}
+
+/* Its frames to new_frame. */
+static int read_any_location(struct pprof_reader *r, uint32_t i, struct bytes message,
+                             uint64_t *ret_id)
+{
+    struct bytes line;
     uint32_t dangling = r->stats.dangling_refs;
     struct cursor c = cursor_of(message);
     struct wire_location l = {0};
@@ -474,6 +495,22 @@ static int read_location(struct pprof_reader *r, uint32_t i, uint64_t *ret_id)
     if (r->n_new_frames == begin)
         add_frame(r, address_frame(r, &l));
     *ret_id = l.id;
+    return 0;
+}
+
+static inline int read_location(struct pprof_reader *r, uint32_t i, uint64_t *ret_id)
+{
+    struct bytes message = pprof_message(r, PPROF_LOCATION, i);
+    uint64_t id, function_id, number;
+    uint32_t symbol;
+
+    if (!take_plain_location(message, &id, &function_id, &number) ||
+        function_id >= r->functions.n_near || r->functions.near[function_id] == ID_NONE)
+        return read_any_location(r, i, message, ret_id);
+    symbol = r->functions.near[function_id];
+    r->n_lines++;
+    add_frame(r, (struct frame){.function = symbol, .line_or_address = line_number(r, number)});
+    *ret_id = id;
     return 0;
 }
 

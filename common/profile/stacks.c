@@ -338,6 +338,11 @@ const struct stack_node *stacks_nodes(const struct stacks *st)
     return st->node;
 }
 
+const uint32_t *stacks_leaves(const struct stacks *st)
+{
+    return st->leaf;
+}
+
 uint32_t stacks_leaf(const struct stacks *st, uint32_t stack)
 {
     CHECK(stack < st->n_stacks);

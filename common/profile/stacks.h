@@ -40,6 +40,7 @@ uint32_t stacks_at(struct stacks *st, uint32_t node);
 uint32_t stacks_count(const struct stacks *st);
 uint32_t stacks_n_nodes(const struct stacks *st);
 const struct stack_node *stacks_nodes(const struct stacks *st); /* [0]: the root */
+const uint32_t *stacks_leaves(const struct stacks *st);              /* [stack] its leaf node */
 uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);  /* its leaf node */
 /* Writes the frames of a stack, leaf first; returns their number (at most max are written). */
 size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, size_t max);

@@ -43,6 +43,7 @@ struct symbols {
     struct mapping *mapping;
     struct frame *frame;
     struct ranks ranks;
+    struct order texts;
 };
 
 /* Appends an entry; `array` is grown by the same step, which is asked for only when it is due. */
@@ -116,6 +117,7 @@ void symbols_free(struct symbols *s)
     free(s->mapping);
     free(s->frame);
     ranks_deinit(&s->ranks);
+    order_deinit(&s->texts);
     arena_deinit(&s->text);
     free(s);
 }
@@ -131,7 +133,7 @@ void symbols_reset(struct symbols *s)
     for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
         index_reset(ix);
     arena_reset(&s->text);
-    s->ranks.n = 0;
+    s->ranks.frames.n = s->texts.n = 0;
 }
 
 /* Nearly always the first candidate is it. */
@@ -409,6 +411,19 @@ const struct ranks *symbols_ranks(const struct symbols *s)
     return &s->ranks;
 }
 
+static int text_cmp(const void *symbols, uint32_t a, uint32_t b)
+{
+    const struct symbols *s = symbols;
+
+    return bytes_cmp(s->string[a], s->string[b]);
+}
+
+const struct order *symbols_texts_in_order(struct symbols *s)
+{
+    order_update(&s->texts, s->strings.n, text_cmp, s);
+    return &s->texts;
+}
+
 static struct bytes base_name(struct bytes path)
 {
     for (size_t i = path.len; i > 0; i--)
@@ -538,5 +553,5 @@ size_t symbols_bytes(const struct symbols *s)
            index_bytes(&s->mappings, sizeof *s->mapping) +
            index_bytes(&s->frames, sizeof *s->frame) +
            s->last_of_name_cap * sizeof *s->last_of_name +
-           (s->ranks.rank_cap + s->ranks.frame_cap) * sizeof(uint32_t);
+           (s->ranks.rank_cap + s->ranks.frames.cap + s->texts.cap) * sizeof(uint32_t);
 }

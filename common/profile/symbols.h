@@ -71,11 +71,15 @@ const uint64_t *symbols_frame_hashes(const struct symbols *s); /* by frame id; [
 /* The one order of frames everywhere: by content hash, then by content. <0, 0 (same), >0. */
 int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b);
 
-/* That order as numbers (ranks.h), as of the last call of symbols_rank; n is then the number of frames.
+/* That order as numbers (ranks.h), as of the last call of symbols_rank.
  * Merging trees makes ranks of its own where the table's are not up to date, so whoever merges often
  * calls symbols_rank after frames were added. */
 void symbols_rank(struct symbols *s);
 const struct ranks *symbols_ranks(const struct symbols *s);
+
+/* All strings by their bytes, the empty one first; valid until the next is added. Kept from call to
+ * call, so that it costs what is new. */
+const struct order *symbols_texts_in_order(struct symbols *s);
 
 /* What a person reads: the function's name, or "module+0xaddr" (module: base name of the mapping's
  * file, else its build id, else "??"). Appends to out. */

@@ -91,10 +91,11 @@ static inline uint64_t fold_multiply(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* secret: hash_secret(). */
+/* secret: hash_secret(). Twice: ids come in sequence, and a sequence once multiplied is still one, of
+ * which some multipliers make clusters in a table. */
 static inline uint64_t hash_pair(const uint64_t *secret, uint64_t a, uint64_t b)
 {
-    return fold_multiply(a ^ secret[0], b ^ secret[1]);
+    return fold_multiply(fold_multiply(a ^ secret[0], secret[1]) ^ b ^ secret[2], secret[3]);
 }
 
 /* Of bytes; not stable between processes. */

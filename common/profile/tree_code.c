@@ -18,33 +18,14 @@
 
 enum column { UP, LENGTH, FRAME, LEAF, INNER, COLUMNS };
 
-static uint64_t gcd(uint64_t a, uint64_t b)
-{
-    while (b) {
-        uint64_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-/* What every value is a multiple of: samples of 10 ms, objects of 16 bytes. At least 1. */
+/* At least 1. */
 static uint64_t step_of(const struct tree *t)
 {
     uint64_t step = 0;
 
     for (uint32_t i = 0; i < t->n && step != 1; i++)
-        if (t->self[0][i])
-            step = gcd(magnitude(t->self[0][i]), step);
+        step = step_with(step, t->self[0][i]);
     return step ? step : 1;
-}
-
-static uint64_t value_code(int64_t v, uint64_t step)
-{
-    uint64_t m = magnitude(v) / step;
-
-    return zigzag((int64_t)(v < 0 ? 0 - m : m));
 }
 
 static bool is_leaf(const struct tree *t, uint32_t i)
@@ -72,11 +53,11 @@ static void put_nodes(struct buf column[COLUMNS], const struct tree *t, uint64_t
         if (is_leaf(t, i)) {
             if (i > 0)
                 buf_varint(&column[LENGTH], i - begin);
-            buf_varint(&column[LEAF], value_code(t->self[0][i], step));
+            buf_varint(&column[LEAF], step_encode(t->self[0][i], step));
             begin = i + 1;
         } else if (t->self[0][i]) {
             buf_varint(&column[INNER], i - last_inner);
-            buf_varint(&column[INNER], value_code(t->self[0][i], step));
+            buf_varint(&column[INNER], step_encode(t->self[0][i], step));
             last_inner = i;
         }
     }
@@ -222,11 +203,6 @@ static inline bool take_difference(struct cursor *c, uint32_t *ret)
     return true;
 }
 
-static inline int64_t scaled(uint64_t v, uint64_t step)
-{
-    return (int64_t)((uint64_t)unzigzag(v) * step);
-}
-
 /* Nodes but the root, and leaves' values. All cursors are plain variables, so that they stay in
  * registers. */
 static bool chains_get(struct tree *t, const struct bytes column[COLUMNS], uint32_t n,
@@ -261,7 +237,7 @@ static bool chains_get(struct tree *t, const struct bytes column[COLUMNS], uint3
             on_path[d] = ids[at] = frame;
             depths[at] = d;
         }
-        self[at - 1] = scaled(leaf, step);
+        self[at - 1] = step_decode(leaf, step);
     }
     return at == n && (n == 1 || greatest < n_frames - 1);
 }
@@ -281,7 +257,7 @@ static bool inner_get(struct tree *t, struct bytes column, uint32_t n, uint64_t 
         at += gap;
         if (at + 1 >= n || t->depth[at + 1] <= t->depth[at])
             return false;
-        t->self[0][at] = scaled(value, step);
+        t->self[0][at] = step_decode(value, step);
     }
     return true;
 }
@@ -298,7 +274,7 @@ static bool nodes_get(struct tree *t, const struct bytes column[COLUMNS], uint32
         return false;
     memset(t->self[0], 0, n * sizeof *t->self[0]);
     t->depth[0] = t->frame[0] = 0;
-    t->self[0][0] = scaled(root, step);
+    t->self[0][0] = step_decode(root, step);
     path_init(&path);
     good = chains_get(t, column, n, step, n_frames, &path) && inner_get(t, column[INNER], n, step);
     path_deinit(&path);

@@ -2,17 +2,12 @@
 #ifndef HEARTH_PROFILE_TREE_INT_H
 #define HEARTH_PROFILE_TREE_INT_H
 
+#include "profile/step.h"
 #include "profile/tree.h"
 
 /* Makes t an empty tree of n_columns with room for n nodes. Memory is kept from use to use. */
 void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
 uint32_t tree_max_depth(const struct tree *t);
-
-/* |v|, which can need all 64 bits. */
-static inline uint64_t magnitude(int64_t v)
-{
-    return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-}
 
 static inline bool has_weight(const struct tree *t, uint32_t node)
 {

@@ -267,7 +267,7 @@ static void zip_level(struct zip *z, struct part whole, struct run out[WAYS], un
 /* Replaces out by the run; a run of nothing is the bare root. */
 static void tree_of_run(const struct zip *z, struct tree *out, const struct run *r)
 {
-    const uint32_t *frame = z->ranks->frame;
+    const uint32_t *frame = z->ranks->frames.id;
     const uint64_t *from = r->word;
 
     tree_begin(out, z->n_columns, r->n + 1);
@@ -346,7 +346,7 @@ static INLINE void pair_loop(struct zip *z, struct tree *out, const struct tree 
                              const struct tree *b, const uint64_t *a_key, const uint64_t *b_key,
                              const enum pair_kind kind)
 {
-    const uint32_t *frame_of = z->ranks->frame;
+    const uint32_t *frame_of = z->ranks->frames.id;
     const int64_t *a_self = a->self[0], *b_self = b->self[0];
     uint32_t *depth = out->depth, *frame = out->frame, i = 0, j = 0, n = 0;
     int64_t *self0 = out->self[0], *self1 = out->self[1];
@@ -426,7 +426,7 @@ static const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own
 {
     const struct ranks *ranks = symbols_ranks(sym);
 
-    if (ranks->n == symbols_n_frames(sym))
+    if (ranks->frames.n == symbols_n_frames(sym))
         return ranks;
     ranks_update(own, sym);
     return own;

@@ -11,6 +11,7 @@
 #include "base/crc32c.h"
 #include "base/varint.h"
 #include "base/xalloc.h"
+#include "profile/step.h"
 #include "record.pb-c.h"
 #include "wire/record_layout.h"
 #include "wire/zcodec.h"
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 
 enum { LABELS_PER_SET_MAX = 4096 };
+enum { TEXTS_KEPT_MAX = 4 << 20 }; /* a larger scratch is given back */
 #define STRING_UNSEEN UINT32_MAX
 
 /* The record's id → the target's. id[0] is 0. */
@@ -37,11 +39,16 @@ struct record_decoder {
     bool cut;                        /* sections are there */
     struct bytes section[SECTION_N]; /* data NULL: absent */
     struct bytes values[PROFILE_TYPES_MAX];
+    uint64_t step[PROFILE_TYPES_MAX]; /* of their columns, once they were checked */
+    struct cursor column[PROFILE_TYPES_MAX];
     uint32_t n_values, n_types;
     struct bytes types[PROFILE_TYPES_MAX];
-    struct bytes *text; /* [string.n]; string.id: STRING_UNSEEN, or interned */
+    struct buf texts;   /* of all strings */
+    struct bytes *text; /* [string.n], in texts; string.id: STRING_UNSEEN, or interned */
     size_t cap_text;
     struct map string, function, mapping, frame, node, labels, span;
+    uint32_t *node_frame; /* [node.n] the record's ids */
+    size_t cap_node_frame;
     struct label *set;
     size_t cap_set;
 };
@@ -64,7 +71,9 @@ void record_decoder_free(struct record_decoder *d)
         return;
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         free(maps[i]->id);
+    free(d->node_frame);
     free(d->text);
+    buf_deinit(&d->texts);
     free(d->set);
     arena_deinit(&d->arena);
     zcodec_free(d->z);
@@ -286,18 +295,55 @@ static bool id_get(struct cursor *c, const struct map *m, uint32_t *ret)
     return true;
 }
 
+/* Their lengths, into text; false: they would be too many bytes together. */
+static bool lengths_read(struct record_decoder *d, struct cursor shared, struct cursor own,
+                         uint32_t n, uint64_t *ret_sum)
+{
+    uint64_t a, b, sum = 0;
+
+    d->text[0].len = 0;
+    for (uint32_t i = 1; i <= n; i++) {
+        if (!varint_get(&shared, &a) || !varint_get(&own, &b) || a > d->text[i - 1].len ||
+            b > RECORD_RAW_MAX)
+            return false;
+        d->text[i].len = a + b;
+        sum += a + b;
+        if (sum > RECORD_RAW_MAX)
+            return false;
+    }
+    *ret_sum = sum;
+    return true;
+}
+
 static bool strings_read(struct record_decoder *d)
 {
-    struct cursor c, lengths;
-    uint64_t len;
+    struct cursor c, shared, own;
+    uint64_t sum, len = 0;
+    struct bytes part;
+    uint8_t *to;
     uint32_t n;
 
-    if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &lengths))
+    if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &shared) ||
+        !column_take(&c, n, &own))
         return false;
     XGROW(d->text, d->cap_text, (size_t)n + 1);
+    if (!lengths_read(d, shared, own, n, &sum))
+        return false;
+    if (d->texts.cap > TEXTS_KEPT_MAX && sum <= TEXTS_KEPT_MAX)
+        buf_deinit(&d->texts);
+    buf_reset(&d->texts);
+    if (buf_try_reserve(&d->texts, sum + 1) != 0)
+        return false;
+    to = d->texts.data;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!varint_get(&lengths, &len) || !cursor_take(&c, len, &d->text[i]))
+        if (!varint_get(&shared, &len) || !cursor_take(&c, d->text[i].len - len, &part))
             return false;
+        if (len)
+            memcpy(to, d->text[i - 1].data, len);
+        if (part.len)
+            memcpy(to + len, part.data, part.len);
+        d->text[i].data = to;
+        to += d->text[i].len;
         d->string.id[i] = STRING_UNSEEN;
     }
     return cursor_left(&c) == 0;
@@ -371,22 +417,61 @@ static bool frames_read(struct record_decoder *d, struct symbols *s)
     return cursor_left(&c) == 0;
 }
 
+/* Nodes that are not the child of the one before. */
+struct breaks {
+    struct cursor gap, above;
+    uint64_t at; /* the next one's id; above all: there is none */
+};
+
+static bool breaks_next(struct breaks *b)
+{
+    uint64_t gap;
+
+    if (cursor_left(&b->gap) == 0) {
+        b->at = UINT64_MAX;
+        return true;
+    }
+    return varint_get(&b->gap, &gap) && !__builtin_add_overflow(b->at, gap, &b->at);
+}
+
+static bool breaks_open(struct cursor *c, struct breaks *ret)
+{
+    uint64_t n;
+
+    ret->at = 1;
+    return varint_get(c, &n) && n <= cursor_left(c) && column_take(c, (uint32_t)n, &ret->gap) &&
+           column_take(c, (uint32_t)n, &ret->above) && breaks_next(ret);
+}
+
 static bool nodes_read(struct record_decoder *d, struct stacks *st)
 {
-    struct cursor c, up, frames;
-    uint64_t above;
-    uint32_t n, frame;
+    struct breaks breaks;
+    struct cursor c, frames;
+    uint64_t difference;
+    uint32_t n, *frame;
 
-    if (!table_open(d, SECTION_NODES, &c, &d->node, &n) || !column_take(&c, n, &up) ||
-        !column_take(&c, n, &frames))
+    if (!table_open(d, SECTION_NODES, &c, &d->node, &n))
         return false;
+    if (!d->section[SECTION_NODES].data)
+        return true;
+    if (!breaks_open(&c, &breaks) || !column_take(&c, n, &frames))
+        return false;
+    XGROW(d->node_frame, d->cap_node_frame, (size_t)n + 1);
+    frame = d->node_frame;
+    frame[0] = 0;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!varint_get(&up, &above) || above == 0 || above > i ||
-            !id_get(&frames, &d->frame, &frame))
+        uint64_t above = 1;
+
+        if (i == breaks.at && (!varint_get(&breaks.above, &above) || !breaks_next(&breaks)))
             return false;
-        d->node.id[i] = stacks_child(st, d->node.id[i - above], frame);
+        if (above == 0 || above > i || breaks.at <= i || !varint_get(&frames, &difference))
+            return false;
+        frame[i] = frame[i - above] + (uint32_t)unzigzag(difference);
+        if (frame[i] >= d->frame.n)
+            return false;
+        d->node.id[i] = stacks_child(st, d->node.id[i - above], d->frame.id[frame[i]]);
     }
-    return cursor_left(&c) == 0;
+    return cursor_left(&c) == 0 && breaks.at == UINT64_MAX;
 }
 
 static bool label_read(struct record_decoder *d, struct symbols *s, struct cursor *c,
@@ -474,7 +559,6 @@ struct keys {
 static bool rows_check(struct record_decoder *d, struct keys at, uint32_t n)
 {
     bool spans = cursor_left(&at.span) > 0;
-    struct cursor values;
     uint32_t id;
 
     for (uint32_t i = 0; i < n; i++)
@@ -486,7 +570,8 @@ static bool rows_check(struct record_decoder *d, struct keys at, uint32_t n)
     for (uint32_t type = 0; type < d->n_types; type++) {
         struct cursor c = cursor_of(d->values[type]);
 
-        if (!column_take(&c, n, &values) || cursor_left(&c) > 0)
+        if (!varint_get(&c, &d->step[type]) || d->step[type] == 0 ||
+            !column_take(&c, n, &d->column[type]) || cursor_left(&c) > 0)
             return false;
     }
     return true;
@@ -496,17 +581,14 @@ static bool rows_check(struct record_decoder *d, struct keys at, uint32_t n)
 static void rows_add(struct record_decoder *d, struct profile *into, struct keys at, uint32_t n)
 {
     bool spans = cursor_left(&at.span) > 0;
-    struct cursor values[PROFILE_TYPES_MAX];
     int64_t row[PROFILE_TYPES_MAX];
     uint32_t node = 0, set = 0, span = 0;
     uint64_t v = 0;
 
-    for (uint32_t type = 0; type < d->n_types; type++)
-        values[type] = cursor_of(d->values[type]);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t type = 0; type < d->n_types; type++) {
-            varint_get(&values[type], &v);
-            row[type] = unzigzag(v);
+            varint_get(&d->column[type], &v);
+            row[type] = step_decode(v, d->step[type]);
         }
         id_get(&at.node, &d->node, &node);
         id_get(&at.labels, &d->labels, &set);

@@ -1,7 +1,8 @@
 /*
  * A part is made in two steps. *Select*: the rows of the part mark the nodes above them, nodes
  * their frames, frames their functions, and so down to strings; then each map is numbered in rising
- * order of the old ids, which keeps a parent's number below its children's. *Write*: each table's
+ * order of the old ids, which keeps a parent's number below its children's, and strings in the order
+ * of their texts. *Write*: each table's
  * marked entries go out as columns under their new numbers. So a part holds what its rows need and
  * no more, however large the symbols are that it was cut from.
  *
@@ -14,6 +15,7 @@
 #include "base/crc32c.h"
 #include "base/varint.h"
 #include "base/xalloc.h"
+#include "profile/step.h"
 #include "record.pb-c.h"
 #include "wire/record_layout.h"
 #include "wire/zcodec.h"
@@ -33,11 +35,19 @@ enum map_kind {
     MAP_N
 };
 
-/* Old id → 0: not in this part, else new id; and back. */
+/* Which old ids are in this part, a byte each, and once they are numbered: old id → new id, and back.
+ * Of what is not in the part the new id means nothing, but that of 0, none, is always 0. */
 struct map {
+    uint8_t *in; /* eight at a time: there are zeros behind the last */
     uint32_t *id, n;
-    uint32_t *old, used; /* [used] the old ids, rising: new id − 1 → old id */
-    size_t cap, old_cap;
+    uint32_t *old, used; /* [used] new id − 1 → old id */
+    size_t in_cap, id_cap, old_cap;
+};
+
+/* A node of the part, in the order of their new ids. */
+struct part_node {
+    uint32_t parent; /* new id */
+    uint32_t frame;  /* old id, and once frames are numbered the new one */
 };
 
 enum { SPARE_MAX = 512 << 10, VARINT_BYTES_MAX = 10 };
@@ -53,6 +63,9 @@ struct record_encoder {
     struct zcodec *z;
     struct map map[MAP_N];
     struct buf raw, section, header, value;
+    struct part_node *nodes;
+    uint32_t *shared, *breaks; /* of strings, nodes: while they are written */
+    size_t nodes_cap, shared_cap, breaks_cap;
     struct buf spare; /* a piece's buffer, kept for the next */
     struct piece *pieces;
     size_t n_pieces, cap_pieces;
@@ -91,9 +104,13 @@ void record_encoder_free(struct record_encoder *e)
     pieces_free(e);
     free(e->pieces);
     for (int i = 0; i < MAP_N; i++) {
+        free(e->map[i].in);
         free(e->map[i].id);
         free(e->map[i].old);
     }
+    free(e->nodes);
+    free(e->shared);
+    free(e->breaks);
     buf_deinit(&e->spare);
     buf_deinit(&e->raw);
     buf_deinit(&e->section);
@@ -105,72 +122,117 @@ void record_encoder_free(struct record_encoder *e)
 
 /* ---- select ------------------------------------------------------------------------------ */
 
-static void map_clear(struct map *m, uint32_t n)
+/* For old ids below n. */
+static void map_begin(struct map *m, uint32_t n)
 {
-    XGROW(m->id, m->cap, (size_t)n + 1);
-    memset(m->id, 0, (size_t)n * sizeof *m->id);
+    size_t bytes = ((size_t)n + 7) / 8 * 8;
+
+    XGROW(m->in, m->in_cap, bytes);
+    XGROW(m->id, m->id_cap, (size_t)n + 1);
+    memset(m->in, 0, bytes);
+    m->id[0] = 0;
     m->n = n;
+    m->used = 0;
 }
 
+/* Rising. */
 static void map_number(struct map *m)
 {
-    m->used = 0;
+    uint32_t *id = m->id, *old, used = 0;
+
     XGROW(m->old, m->old_cap, m->n);
-    for (uint32_t i = 1; i < m->n; i++)
-        if (m->id[i]) {
-            m->old[m->used++] = i;
-            m->id[i] = m->used;
-        }
+    old = m->old;
     if (m->n)
-        m->id[0] = 0;
-}
+        m->in[0] = 0;
+    for (uint32_t i = 0; i < m->n; i += 8) {
+        uint64_t marks;
 
-static void select_rows(struct record_encoder *e, const struct profile *p, uint32_t from,
-                        uint32_t to)
-{
-    const struct stack_node *nodes = stacks_nodes(p->stacks);
-    struct map *node = &e->map[MAP_NODE], *frame = &e->map[MAP_FRAME], *span = &e->map[MAP_SPAN];
+        memcpy(&marks, m->in + i, sizeof marks); /* little endian */
+        for (; marks; marks &= marks - 1) {
+            uint32_t at = i + (uint32_t)__builtin_ctzll(marks) / 8;
 
-    map_clear(node, stacks_n_nodes(p->stacks));
-    map_clear(frame, symbols_n_frames(p->symbols));
-    map_clear(&e->map[MAP_LABELS], profile_n_label_sets(p));
-    map_clear(span, profile_n_spans(p));
-    for (uint32_t i = from; i < to; i++) {
-        e->map[MAP_LABELS].id[p->row_labels[i]] = 1;
-        if (p->row_span)
-            span->id[p->row_span[i]] = 1;
-        for (uint32_t n = stacks_leaf(p->stacks, p->row_stack[i]); n && !node->id[n];
-             n = nodes[n].parent) {
-            node->id[n] = 1;
-            frame->id[nodes[n].frame] = 1;
+            old[used] = at;
+            id[at] = ++used;
         }
     }
-    map_number(node);
-    map_number(frame);
-    map_number(&e->map[MAP_LABELS]);
+    m->used = used;
+}
+
+/* The nodes that the rows stand on, and those above them. */
+static void select_nodes(struct record_encoder *e, const struct profile *p, uint32_t from,
+                         uint32_t to)
+{
+    const struct stack_node *nodes = stacks_nodes(p->stacks);
+    const uint32_t *leaf = stacks_leaves(p->stacks);
+    struct map *m = &e->map[MAP_NODE];
+    uint8_t *in;
+
+    map_begin(m, stacks_n_nodes(p->stacks));
+    in = m->in;
+    for (uint32_t i = from; i < to; i++)
+        for (uint32_t n = leaf[p->row_stack[i]]; n && !in[n]; n = nodes[n].parent)
+            in[n] = 1;
+    map_number(m);
+}
+
+static void select_labels(struct record_encoder *e, const struct profile *p, uint32_t from,
+                          uint32_t to)
+{
+    struct map *labels = &e->map[MAP_LABELS], *span = &e->map[MAP_SPAN];
+
+    map_begin(labels, profile_n_label_sets(p));
+    map_begin(span, profile_n_spans(p));
+    for (uint32_t i = from; i < to; i++)
+        labels->in[p->row_labels[i]] = 1;
+    for (uint32_t i = from; p->row_span && i < to; i++)
+        span->in[p->row_span[i]] = 1;
+    map_number(labels);
     map_number(span);
 }
 
-static void select_frames(struct record_encoder *e, const struct symbols *s)
+/* The frames of the nodes; then both are known by their new ids. */
+static void select_frames(struct record_encoder *e, const struct profile *p)
+{
+    const struct stack_node *nodes = stacks_nodes(p->stacks);
+    const struct map *node = &e->map[MAP_NODE];
+    struct map *frame = &e->map[MAP_FRAME];
+    struct part_node *out;
+
+    map_begin(frame, symbols_n_frames(p->symbols));
+    XGROW(e->nodes, e->nodes_cap, node->used);
+    out = e->nodes;
+    for (uint32_t k = 0; k < node->used; k++) {
+        const struct stack_node *n = &nodes[node->old[k]];
+
+        out[k] = (struct part_node){node->id[n->parent], n->frame};
+        frame->in[n->frame] = 1;
+    }
+    map_number(frame);
+    for (uint32_t k = 0; k < node->used; k++)
+        out[k].frame = frame->id[out[k].frame];
+}
+
+static void select_functions(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *frame = &e->map[MAP_FRAME];
+    struct map *function = &e->map[MAP_FUNCTION], *mapping = &e->map[MAP_MAPPING];
     const struct frame *frames = symbols_all_frames(s);
 
-    map_clear(&e->map[MAP_FUNCTION], symbols_n_functions(s));
-    map_clear(&e->map[MAP_MAPPING], symbols_n_mappings(s));
+    map_begin(function, symbols_n_functions(s));
+    map_begin(mapping, symbols_n_mappings(s));
     for (uint32_t i = 0; i < frame->used; i++) {
-        e->map[MAP_FUNCTION].id[frames[frame->old[i]].function] = 1;
-        e->map[MAP_MAPPING].id[frames[frame->old[i]].mapping] = 1;
+        function->in[frames[frame->old[i]].function] = 1;
+        mapping->in[frames[frame->old[i]].mapping] = 1;
     }
-    map_number(&e->map[MAP_FUNCTION]);
-    map_number(&e->map[MAP_MAPPING]);
+    map_number(function);
+    map_number(mapping);
 }
 
 static void select_function_strings(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *function = &e->map[MAP_FUNCTION], *mapping = &e->map[MAP_MAPPING];
     const struct function *functions = symbols_all_functions(s);
-    uint32_t *string = e->map[MAP_STRING].id;
+    uint8_t *string = e->map[MAP_STRING].in;
 
     for (uint32_t i = 0; i < function->used; i++) {
         const struct function *f = &functions[function->old[i]];
@@ -186,26 +248,41 @@ static void select_function_strings(struct record_encoder *e, const struct symbo
 
 static void select_label_strings(struct record_encoder *e, const struct profile *p)
 {
-    uint32_t *string = e->map[MAP_STRING].id;
+    const struct map *labels = &e->map[MAP_LABELS];
+    uint8_t *string = e->map[MAP_STRING].in;
 
-    for (uint32_t set = 1; set < e->map[MAP_LABELS].n; set++) {
+    for (uint32_t set = 0; set < labels->used; set++) {
         size_t n = 0;
-        const struct label *l = profile_label_set(p, set, &n);
+        const struct label *l = profile_label_set(p, labels->old[set], &n);
 
-        for (size_t i = 0; e->map[MAP_LABELS].id[set] && i < n; i++)
+        for (size_t i = 0; i < n; i++)
             string[l[i].key] = string[l[i].str] = string[l[i].unit] = 1;
     }
+}
+
+/* In the order of their texts, so that each shares its beginning with the one before. */
+static void number_strings(struct map *string, const struct order *texts)
+{
+    XGROW(string->old, string->old_cap, string->n);
+    string->in[0] = 0;
+    for (uint32_t i = 0; i < texts->n; i++)
+        if (string->in[texts->id[i]]) {
+            string->old[string->used++] = texts->id[i];
+            string->id[texts->id[i]] = string->used;
+        }
 }
 
 static void select_all(struct record_encoder *e, const struct profile *p, uint32_t from,
                        uint32_t to)
 {
-    select_rows(e, p, from, to);
-    select_frames(e, p->symbols);
-    map_clear(&e->map[MAP_STRING], symbols_n_strings(p->symbols));
+    select_nodes(e, p, from, to);
+    select_labels(e, p, from, to);
+    select_frames(e, p);
+    select_functions(e, p->symbols);
+    map_begin(&e->map[MAP_STRING], symbols_n_strings(p->symbols));
     select_function_strings(e, p->symbols);
     select_label_strings(e, p);
-    map_number(&e->map[MAP_STRING]);
+    number_strings(&e->map[MAP_STRING], symbols_texts_in_order(p->symbols));
 }
 
 /* ---- write ------------------------------------------------------------------------------- */
@@ -236,15 +313,43 @@ static void write_types(struct record_encoder *e, const struct bytes *types, uin
         (e)->section.len = (size_t)(at_ - (e)->section.data);                                      \
     } while (0)
 
+static size_t shared_bytes(struct bytes a, struct bytes b)
+{
+    size_t max = a.len < b.len ? a.len : b.len, n = 0;
+
+    while (n + sizeof(uint64_t) <= max) {
+        uint64_t x, y;
+
+        memcpy(&x, a.data + n, sizeof x);
+        memcpy(&y, b.data + n, sizeof y);
+        if (x != y)
+            return n + (size_t)__builtin_ctzll(x ^ y) / 8; /* little endian */
+        n += sizeof x;
+    }
+    while (n < max && a.data[n] == b.data[n])
+        n++;
+    return n;
+}
+
 static void write_strings(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_STRING];
     const struct bytes *texts = symbols_all_texts(s);
+    struct bytes before = BYTES_LIT("");
+    uint32_t *shared;
 
+    XGROW(e->shared, e->shared_cap, m->used);
+    shared = e->shared;
+    for (uint32_t k = 0; k < m->used; before = texts[m->old[k++]])
+        shared[k] = (uint32_t)shared_bytes(before, texts[m->old[k]]);
     buf_varint(&e->section, m->used);
-    COLUMN(e, k, m->used, texts[m->old[k]].len);
-    for (uint32_t k = 0; k < m->used; k++)
-        buf_append_bytes(&e->section, texts[m->old[k]]);
+    COLUMN(e, k, m->used, shared[k]);
+    COLUMN(e, k, m->used, texts[m->old[k]].len - shared[k]);
+    for (uint32_t k = 0; k < m->used; k++) {
+        struct bytes text = texts[m->old[k]];
+
+        buf_append(&e->section, text.data + shared[k], text.len - shared[k]);
+    }
     section_end(e, SECTION_STRINGS);
 }
 
@@ -286,15 +391,25 @@ static void write_frames(struct record_encoder *e, const struct symbols *s)
     section_end(e, SECTION_FRAMES);
 }
 
-static void write_nodes(struct record_encoder *e, const struct stacks *st)
+/* Most nodes are the child of the one before: only the others say whose. Frames were numbered as they
+ * were first seen, so a child's is near its parent's; the root's is 0. */
+static void write_nodes(struct record_encoder *e)
 {
-    const struct map *m = &e->map[MAP_NODE];
-    const struct stack_node *nodes = stacks_nodes(st);
-    const uint32_t *frame = e->map[MAP_FRAME].id;
+    const struct part_node *node = e->nodes;
+    uint32_t n = e->map[MAP_NODE].used, n_breaks = 0, *at;
 
-    buf_varint(&e->section, m->used);
-    COLUMN(e, k, m->used, k + 1 - m->id[nodes[m->old[k]].parent]);
-    COLUMN(e, k, m->used, frame[nodes[m->old[k]].frame]);
+    XGROW(e->breaks, e->breaks_cap, n);
+    at = e->breaks;
+    for (uint32_t k = 0; k < n; k++) { /* without a branch: there are many of both */
+        at[n_breaks] = k;
+        n_breaks += node[k].parent != k;
+    }
+    buf_varint(&e->section, n);
+    buf_varint(&e->section, n_breaks);
+    COLUMN(e, i, n_breaks, at[i] - (i ? at[i - 1] : 0));
+    COLUMN(e, i, n_breaks, at[i] + 1 - node[at[i]].parent);
+    COLUMN(e, k, n,
+           zigzag((int64_t)node[k].frame - (node[k].parent ? node[node[k].parent - 1].frame : 0)));
     section_end(e, SECTION_NODES);
 }
 
@@ -319,19 +434,30 @@ static void write_labels(struct record_encoder *e, const struct profile *p)
     section_end(e, SECTION_LABELS);
 }
 
+static void write_values(struct record_encoder *e, const int64_t *value, uint32_t n)
+{
+    uint64_t step = 0;
+
+    for (uint32_t k = 0; k < n && step != 1; k++)
+        step = step_with(step, value[k]);
+    step = step ? step : 1;
+    buf_varint(&e->section, step);
+    COLUMN(e, k, n, step_encode(value[k], step));
+    section_end(e, SECTION_VALUES);
+}
+
 static void write_rows(struct record_encoder *e, const struct profile *p, uint32_t from,
                        uint32_t to)
 {
+    const uint32_t *node = e->map[MAP_NODE].id, *leaf = stacks_leaves(p->stacks);
     uint32_t n = to - from;
 
     buf_varint(&e->section, n);
-    COLUMN(e, k, n, e->map[MAP_NODE].id[stacks_leaf(p->stacks, p->row_stack[from + k])]);
+    COLUMN(e, k, n, node[leaf[p->row_stack[from + k]]]);
     COLUMN(e, k, n, e->map[MAP_LABELS].id[p->row_labels[from + k]]);
     section_end(e, SECTION_ROWS);
-    for (uint32_t type = 0; type < p->n_types; type++) {
-        COLUMN(e, k, n, zigzag(p->values[type][from + k]));
-        section_end(e, SECTION_VALUES);
-    }
+    for (uint32_t type = 0; type < p->n_types; type++)
+        write_values(e, p->values[type] + from, n);
 }
 
 static void write_u64(struct buf *out, uint64_t v)
@@ -371,7 +497,7 @@ static void write_all(struct record_encoder *e, const struct profile *p, const s
     write_functions(e, p->symbols);
     write_mappings(e, p->symbols);
     write_frames(e, p->symbols);
-    write_nodes(e, p->stacks);
+    write_nodes(e);
     write_labels(e, p);
     write_rows(e, p, from, to);
     write_spans(e, p, from, to);
@@ -493,7 +619,7 @@ static bool pack_piece(struct record_encoder *e, const struct profile *p, const 
     piece.packed = e->spare;
     e->spare = (struct buf){0};
     buf_reset(&piece.packed);
-    piece.codec = zcodec_pack(e->z, buf_bytes(&e->raw), e->level, &piece.packed);
+    piece.codec = zcodec_pack(e->z, buf_bytes(&e->raw), e->level, MATCH_ANY, &piece.packed);
     if (piece.packed.len > bytes_max) {
         buffer_release(e, &piece.packed);
         return false;

@@ -37,17 +37,18 @@ void zcodec_free(struct zcodec *z)
     free(z);
 }
 
-/* What is packed here are columns of small numbers, full of short repetitions. A match costs much
- * more to decode than a literal, and short ones hardly make less of the bytes. */
-enum { MIN_MATCH = 7 };
+/* A hash table that stays in the first cache together with what is packed. */
+enum { FAST_LEVEL_MAX = 1, FAST_HASH_LOG = 12 };
 
-enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, struct buf *out)
+enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, int min_match,
+                       struct buf *out)
 {
     size_t bound = ZSTD_compressBound(in.len), n;
 
     buf_reserve(out, bound);
     ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(z->c, ZSTD_c_minMatch, MIN_MATCH);
+    ZSTD_CCtx_setParameter(z->c, ZSTD_c_minMatch, min_match);
+    ZSTD_CCtx_setParameter(z->c, ZSTD_c_hashLog, level <= FAST_LEVEL_MAX ? FAST_HASH_LOG : 0);
     n = ZSTD_compress2(z->c, out->data + out->len, bound, in.data, in.len);
     if (ZSTD_isError(n) || n >= in.len) {
         buf_append_bytes(out, in);

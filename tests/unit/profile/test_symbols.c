@@ -128,18 +128,18 @@ static void ranks_are_the_order_of_frames_however_they_came(void **state)
         if (i % 70 == 0 || i == 299)
             symbols_rank(s);
         if (i % 70 == 0)
-            assert_int_equal(r->n, symbols_n_frames(s));
+            assert_int_equal(r->frames.n, symbols_n_frames(s));
     }
-    assert_int_equal(r->n, 301);
-    for (uint32_t i = 0; i < r->n; i++) {
-        assert_int_equal(r->rank[r->frame[i]], i);
+    assert_int_equal(r->frames.n, 301);
+    for (uint32_t i = 0; i < r->frames.n; i++) {
+        assert_int_equal(r->rank[r->frames.id[i]], i);
         if (i > 0)
-            assert_true(symbols_frame_cmp(s, r->frame[i - 1], r->frame[i]) < 0);
+            assert_true(symbols_frame_cmp(s, r->frames.id[i - 1], r->frames.id[i]) < 0);
     }
     symbols_reset(s);
     build_frame(s, "again");
     symbols_rank(s);
-    assert_int_equal(r->n, 2);
+    assert_int_equal(r->frames.n, 2);
     symbols_free(s);
 }
 

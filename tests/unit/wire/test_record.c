@@ -575,14 +575,14 @@ static int read_with(unsigned tag, const char *hex, struct sample *to)
 {
     static const char *const good[] = {
         [1] = "01 01 78",          /* types: "x" */
-        [2] = "01 04 6d61696e",    /* strings: "main" */
+        [2] = "01 00 04 6d61696e", /* strings: "main", which shares nothing */
         [3] = "01 01 00 00 00",    /* functions: name 1 */
         [4] = "00",                /* mappings */
         [5] = "01 01 00 07",       /* frames: function 1, line 7 */
-        [6] = "01 01 01",          /* nodes: under the root, frame 1 */
+        [6] = "01 00 02",          /* nodes: one, no break: under the root; frame 0 + 1 */
         [7] = "01 01 01 00 02 00", /* labels: one set, main=1 */
         [8] = "01 01 01",          /* rows: node 1, set 1 */
-        [9] = "02",                /* values: 1 */
+        [9] = "01 02",             /* values: step 1, 1 */
     };
     struct buf columns = {0};
     int r;
@@ -619,23 +619,33 @@ static void a_record_that_lies_adds_no_row(void **state)
         {1, "02 01 78 01 79", "more types than value columns"},
         {1, "01 01 78 00", "bytes behind the types"},
         {2, "ff ff ff ff 0f", "more strings than bytes"},
-        {2, "01 05 6d61696e", "a string cut off"},
-        {2, "01 04 6d61696e 00", "bytes behind the strings"},
+        {2, "01 00 05 6d61696e", "a string cut off"},
+        {2, "01 00 04 6d61696e 00", "bytes behind the strings"},
+        {2, "01 01 03 61696e", "a string that shares more than there is before it"},
+        {2, "02 00 05 04 00 6d61696e", "a second one that does"},
+        {2, "01 00 ff ff ff 7f 6d61696e", "a string of many bytes"},
         {3, "01 02 00 00 00", "a function's name out of range"},
         {3, "01 01 00 00", "a function without a start line"},
         {4, "01 02 00", "a mapping's file out of range"},
         {5, "01 02 00 07", "a frame's function out of range"},
         {5, "01 01 01 07", "a frame's mapping out of range"},
-        {6, "01 00 01", "a node that is its own parent"},
-        {6, "01 02 01", "a node whose parent is before the root"},
-        {6, "01 01 02", "a node's frame out of range"},
+        {6, "01 01 00 00 02", "a node that is its own parent"},
+        {6, "01 01 00 02 02", "a node whose parent is before the root"},
+        {6, "01 00 04", "a node's frame out of range"},
+        {6, "01 00 01", "a node's frame below all"},
+        {6, "01 02 00 00 01 01 02", "a node's parent told twice"},
+        {6, "01 01 01 01 02", "the parent of a node that is not there"},
+        {6, "01 7f 02", "more parents than bytes"},
+        {6, "01 00 02 00", "bytes behind the nodes"},
         {7, "01 01 02 00 02 00", "a label's key out of range"},
         {7, "01 ff ff 7f", "a label set too large"},
         {8, "01 02 00", "a row's node out of range"},
         {8, "01 01 02", "a row's label set out of range"},
         {8, "02 01 01 01 01", "more rows than values"},
-        {9, "02 02", "more values than rows"},
-        {9, "80", "a value cut off"},
+        {9, "01 02 02", "more values than rows"},
+        {9, "01 80", "a value cut off"},
+        {9, "01", "a step and no value"},
+        {9, "00 02", "a step of nothing"},
         {9, NULL, "no values"},
     };
     struct sample to;
