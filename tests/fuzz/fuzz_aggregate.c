@@ -19,7 +19,7 @@ static void fix(uint8_t *blob, size_t len)
 
     if (len < 12)
         return;
-    blob[4] = blob[1] == 'A' ? 2 : 1; /* HAgg, HSym */
+    blob[4] = blob[1] == 'A' ? 3 : 1; /* HAgg, HSym */
     blob[6] = blob[7] = 0;
     crc = crc32c(0, bytes_of(blob, len - 4));
     memcpy(blob + len - 4, &crc, 4);
