@@ -184,8 +184,11 @@ static INLINE void merge_loops(struct zip *z, struct run out[2], struct run (*in
     struct merging m0 = merging_begin(&out[0], in[0], n_columns);
     struct merging m1 = merging_begin(&out[1], in[1], n_columns);
 
-    while (merging_step(&m0, n_columns, plain) & merging_step(&m1, n_columns, plain))
-        ;
+    for (bool both = true; both;) {
+        bool first = merging_step(&m0, n_columns, plain);
+
+        both = merging_step(&m1, n_columns, plain) && first;
+    }
     while (merging_step(&m0, n_columns, plain))
         ;
     while (merging_step(&m1, n_columns, plain))
