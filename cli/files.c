@@ -3,6 +3,7 @@
 #include "base/xalloc.h"
 #include "formats/decode.h"
 #include "formats/pprof.h"
+#include "profile/locations.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -69,12 +70,13 @@ int file_write(const char *path, struct bytes data, struct failure *f)
     return good ? 0 : failed(path, "write", f);
 }
 
-void loaded_init(struct loaded *l)
+void loaded_init(struct loaded *l, bool whole)
 {
     const struct decode_limits limits = {FILE_BYTES_MAX, file_limits};
 
     *l = (struct loaded){.symbols = symbols_new(),
                          .stacks = stacks_new(),
+                         .locations = whole ? locations_new() : NULL,
                          .decoder = decoder_new(&limits),
                          .pprof = pprof_reader_new()};
 }
@@ -89,6 +91,7 @@ void loaded_deinit(struct loaded *l)
     pprof_header_deinit(&l->header);
     pprof_reader_free(l->pprof);
     decoder_free(l->decoder);
+    locations_free(l->locations);
     stacks_free(l->stacks);
     symbols_free(l->symbols);
 }
@@ -122,6 +125,7 @@ static struct profile *sum_of(struct loaded *l, const struct profile *p)
     XGROW(l->sums, l->cap_sums, l->n_sums + 1);
     sum = l->sums[l->n_sums++] = xcalloc(1, sizeof *sum);
     profile_init(sum, l->symbols, l->stacks);
+    sum->locations = l->locations;
     CHECK(profile_set_types(sum, p->types, p->n_types) == 0); /* it is new */
     sum->period_type = p->period_type;
     return sum;
@@ -136,19 +140,6 @@ static void add_header(struct profile *sum, const struct profile *p)
     sum->duration_ns = add_saturating(sum->duration_ns, p->duration_ns, &sum->saturated);
 }
 
-static uint32_t copy_labels(struct profile *to, const struct profile *from, uint32_t id)
-{
-    size_t n;
-    const struct label *set = profile_label_set(from, id, &n);
-    struct label *copy = xmalloc(n * sizeof *copy + 1);
-    uint32_t r;
-
-    memcpy(copy, set, n * sizeof *copy);
-    r = profile_labels(to, copy, n);
-    free(copy);
-    return r;
-}
-
 /* Symbols and stacks are the same: only label sets have other ids. */
 static void add_rows(struct profile *sum, const struct profile *p)
 {
@@ -157,7 +148,7 @@ static void add_rows(struct profile *sum, const struct profile *p)
     int64_t values[PROFILE_TYPES_MAX];
 
     for (uint32_t i = 1; i < n_sets; i++)
-        set[i] = copy_labels(sum, p, i);
+        set[i] = profile_copy_labels(sum, p, i);
     for (uint32_t i = 0; i < p->n_rows; i++) {
         for (uint32_t t = 0; t < p->n_types; t++)
             values[t] = p->values[t][i];
@@ -177,10 +168,32 @@ static int on_profile(void *ctx, struct profile *p, const struct profile_about *
     return 0;
 }
 
+/* One of frames, where locations are kept: it is taken as the pprof that it would be. */
+static int on_other(void *ctx, struct profile *p, const struct profile_about *about,
+                    struct failure *f)
+{
+    struct loaded *l = ctx;
+    struct buf raw = {0};
+    struct profile whole;
+    int e;
+
+    pprof_write(p, &raw);
+    profile_init(&whole, l->symbols, l->stacks);
+    whole.locations = l->locations;
+    e = pprof_read(l->pprof, buf_bytes(&raw), &file_limits, PPROF_LABELS_ALL, &whole, NULL, f);
+    if (e == 0)
+        e = on_profile(l, &whole, about, f);
+    profile_deinit(&whole);
+    buf_deinit(&raw);
+    return e;
+}
+
 static int read_pprof(struct loaded *l, struct bytes plain, struct reading *rd)
 {
     const struct profile_about about = {.format = "pprof"};
 
+    rd->into->locations = l->locations;
+    rd->emit = on_profile;
     if (pprof_read(l->pprof, plain, &file_limits, PPROF_LABELS_ALL, rd->into, rd->stats, rd->f))
         return FAILURE;
     pprof_header_read(&l->header, plain);
@@ -209,7 +222,7 @@ int loaded_add(struct loaded *l, struct bytes body, const char *name, const char
     struct reading rd = {.hints.format = bytes_str(format),
                          .into = &scratch,
                          .stats = &stats,
-                         .emit = on_profile,
+                         .emit = l->locations ? on_other : on_profile,
                          .ctx = l,
                          .f = &why};
     int r;

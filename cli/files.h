@@ -19,13 +19,15 @@ int file_write(const char *path, struct bytes data, struct failure *f);
 struct loaded {
     struct symbols *symbols;
     struct stacks *stacks;
+    struct locations *locations; /* NULL: the sums are of frames */
     struct decoder *decoder;
     struct pprof_reader *pprof;
     struct profile **sums; /* in order of appearance */
     size_t n_sums, cap_sums;
     struct pprof_header header; /* of those that are pprof */
 };
-void loaded_init(struct loaded *l);
+/* whole: the sums are of locations (profile/locations.h), to be written to a file again. */
+void loaded_init(struct loaded *l, bool whole);
 void loaded_deinit(struct loaded *l);
 /* Adds an encoded profile in any format; name is for messages. format: NULL, or what
  * formats/decode.h calls it. */

@@ -19,8 +19,9 @@ enum { GZIP_LEVEL = 6 };
 static const char help[] =
     "Usage: hearth merge FILE… -o OUT [OPTION]…\n"
     "\n"
-    "Adds profiles of the same types up into one gzip'd pprof; labels, comments and lines are "
-    "kept.\n"
+    "Adds profiles of the same types up into one gzip'd pprof, as `go tool pprof -proto` does: "
+    "locations\n"
+    "with their addresses, lines and mappings, labels and comments are kept.\n"
     "OUT - is standard output. Files may be of any format (docs/formats.md). Where they hold "
     "several\n"
     "kinds of profile, each kind is written to a file of its own: OUT.pb.gz becomes "
@@ -128,7 +129,7 @@ static int merge(struct merge *m, struct failure *f)
 {
     int e;
 
-    loaded_init(&m->loaded);
+    loaded_init(&m->loaded, true);
     e = read_files(m, f);
     if (e == 0)
         e = write_all(m, f);

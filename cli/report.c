@@ -34,7 +34,7 @@ static int add_body(const struct report *r, struct bytes body, const char *name,
     struct loaded l;
     int e;
 
-    loaded_init(&l);
+    loaded_init(&l, false);
     e = loaded_add(&l, body, name, r->server ? NULL : r->input_format, f);
     if (e == 0)
         e = loaded_into_answer(&l, type, a, parts, (uint8_t)side, f);

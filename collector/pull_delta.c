@@ -67,22 +67,6 @@ static void choose_types(struct delta *d, struct bytes family, bool with_flows)
     CHECK(profile_set_types(&d->out, types, n) == 0); /* it is new */
 }
 
-static uint32_t copy_labels(struct profile *to, const struct profile *from, uint32_t id)
-{
-    size_t n;
-    const struct label *set = profile_label_set(from, id, &n);
-    struct label *copy;
-    uint32_t r;
-
-    if (n == 0)
-        return 0;
-    copy = xmalloc(n * sizeof *copy);
-    memcpy(copy, set, n * sizeof *copy);
-    r = profile_labels(to, copy, n);
-    free(copy);
-    return r;
-}
-
 /* minus: only what adds up, with the sign turned. */
 static void add_rows(struct delta *d, const struct profile *p, bool minus)
 {
@@ -94,7 +78,7 @@ static void add_rows(struct delta *d, const struct profile *p, bool minus)
 
             values[i] = !minus ? v : d->flows[i] && v != INT64_MIN ? -v : 0;
         }
-        profile_add(&d->out, p->row_stack[row], copy_labels(&d->out, p, p->row_labels[row]),
+        profile_add(&d->out, p->row_stack[row], profile_copy_labels(&d->out, p, p->row_labels[row]),
                     values);
     }
 }

@@ -71,18 +71,11 @@ struct pprof_reader *pprof_reader_new(void)
     return xcalloc(1, sizeof(struct pprof_reader));
 }
 
-static void id_map_deinit(struct id_map *m)
-{
-    free(m->near);
-    free(m->far);
-    table_deinit(&m->table);
-}
-
 static void forget_scratch(struct pprof_reader *r)
 {
     void *const arrays[] = {r->string_id, r->label_kind, r->module,   r->function_symbol, r->frame,
                             r->place,     r->place_kind, r->far_run,  r->label,           r->stack,
-                            r->row,       r->row_values, r->fold_row, r->new_frame};
+                            r->row,       r->row_values, r->fold_row, r->new_frame,       r->line};
 
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);

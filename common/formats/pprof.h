@@ -26,12 +26,14 @@ void pprof_reader_free(struct pprof_reader *r);
 
 /*
  * Adds the profile in raw (plain protobuf) to into. 0, or FAILURE with f filled and into possibly
- * holding new symbols but no new rows. stats may be NULL.
+ * holding new symbols but no new rows. stats may be NULL. If into has locations (profile/locations.h)
+ * its stacks are of those.
  */
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
                unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f);
 
-/* Writes the whole profile (plain protobuf): label sets, time, duration and period with it. */
+/* Writes the whole profile (plain protobuf): label sets, time, duration and period with it; rows that
+ * add up to nothing are left out. */
 void pprof_write(const struct profile *p, struct buf *out);
 
 struct tree;

@@ -1,18 +1,18 @@
 /*
  * What the three steps of reading a pprof share. pprof.c scans the message and has the picture of
- * the whole; pprof_tables.c makes frames of its tables; pprof_samples.c makes rows of its samples.
+ * the whole; pprof_tables.c and pprof_locations.c make frames of its tables; pprof_samples.c makes
+ * rows of its samples.
  */
 #ifndef HEARTH_FORMATS_PPROF_READER_H
 #define HEARTH_FORMATS_PPROF_READER_H
 
 #include "base/varint.h"
+#include "formats/id_map.h"
 #include "formats/pprof.h"
-#include "profile/table.h"
 
 /* For what is legal but rare: kept out of the functions that are asked millions of times. */
 #define COLD __attribute__((cold, noinline))
 
-#define ID_NONE UINT32_MAX
 enum { KIND_UNKNOWN = 0xff };
 
 /* The fields of Profile that are messages. */
@@ -37,28 +37,10 @@ struct messages {
     size_t cap;
 };
 
-struct far_id {
-    uint64_t id;
-    uint32_t value;
-};
-
-/*
- * Ids of the wire → values: an array for ids that are at most twice as many as entries, which
- * nearly all are, and a table for the others.
- */
-struct id_map {
-    uint32_t *near; /* [id] value, or ID_NONE */
-    uint64_t n_near;
-    size_t near_cap;
-    struct far_id *far;
-    uint32_t n_far;
-    size_t far_cap;
-    struct table table; /* of far */
-};
-
 struct module {
     uint64_t start, limit, offset;
     uint32_t mapping; /* symbol id */
+    uint32_t whole;   /* its id among the locations, where those are kept */
 };
 
 /* Frames of a location, in pprof_reader.frame. */
@@ -117,6 +99,8 @@ struct pprof_reader {
     struct frame *new_frame; /* of the block of locations being read */
     size_t n_frames, n_new_frames, frame_cap, new_frame_cap;
     uint64_t n_lines;
+    struct location_line *line; /* of the location being read, where locations are kept whole */
+    size_t line_cap;
     union place *place;  /* [id] */
     uint8_t *place_kind; /* [id] PLACE_… */
     uint64_t n_places;
@@ -191,6 +175,11 @@ static inline uint32_t pprof_string(struct pprof_reader *r, uint64_t index)
         return r->string_id[index];
     return pprof_new_string(r, index);
 }
+/* Another entry of an id that has one: it must be the same, and the first holds. 0 or FAILURE. */
+int pprof_enter_again(struct pprof_reader *r, bool same);
+
+/* Makes the places. 0 or FAILURE. */
+int pprof_read_locations(struct pprof_reader *r);
 /* The frames of a location by any id; NULL: there is none. */
 const uint32_t *pprof_location_frames(const struct pprof_reader *r, uint64_t id, uint32_t *ret_n);
 

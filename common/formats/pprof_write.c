@@ -7,12 +7,14 @@
  * that is not referred to.
  *
  * The reader makes one frame of one line; so a frame becomes a location with one line, or with an
- * address in a mapping that begins at 0. A tree is written by way of a profile.
+ * address in a mapping that begins at 0. Locations that were kept whole are written as they were. A
+ * tree is written by way of a profile.
  */
 #include "formats/pprof.h"
 
 #include "base/varint.h"
 #include "base/xalloc.h"
+#include "profile/locations.h"
 #include "profile/tree.h"
 
 #include <stdlib.h>
@@ -96,10 +98,22 @@ static void write_labels(struct writer *w, uint32_t set)
     }
 }
 
+/* What adds up to nothing is no sample: a difference has such rows. */
+static bool is_zero(const struct profile *p, uint32_t row)
+{
+    for (uint32_t t = 0; t < p->n_types; t++)
+        if (p->values[t][row] != 0)
+            return false;
+    return true;
+}
+
 static void write_sample(struct writer *w, uint32_t row)
 {
     const struct profile *p = w->p;
     const struct stack_node *nodes = stacks_nodes(p->stacks);
+
+    if (is_zero(p, row))
+        return;
 
     for (uint32_t at = stacks_leaf(p->stacks, p->row_stack[row]); at; at = nodes[at].parent)
         buf_varint(&w->part, number_of(&w->locations, nodes[at].frame));
@@ -111,6 +125,14 @@ static void write_sample(struct writer *w, uint32_t row)
     put_message(w->out, 2, &w->message);
 }
 
+static void write_line(struct writer *w, uint32_t function, uint64_t line, uint64_t column)
+{
+    put_number(&w->part, 1, number_of(&w->functions, function));
+    put_number(&w->part, 2, line);
+    put_number(&w->part, 3, column);
+    put_message(&w->message, 4, &w->part);
+}
+
 static void write_locations(struct writer *w)
 {
     for (uint32_t i = 0; i < w->locations.n; i++) {
@@ -118,9 +140,7 @@ static void write_locations(struct writer *w)
 
         put_number(&w->message, 1, i + 1);
         if (f->function) {
-            put_number(&w->part, 1, number_of(&w->functions, f->function));
-            put_number(&w->part, 2, f->line_or_address);
-            put_message(&w->message, 4, &w->part);
+            write_line(w, f->function, f->line_or_address, 0);
         } else {
             put_number(&w->message, 2, number_of(&w->mappings, f->mapping));
             put_number(&w->message, 3, f->line_or_address);
@@ -137,6 +157,42 @@ static void write_mappings(struct writer *w)
         put_number(&w->message, 1, i + 1);
         put_string(w, &w->message, 5, m->file);
         put_string(w, &w->message, 6, m->build_id);
+        put_message(w->out, 3, &w->message);
+    }
+}
+
+static void write_whole_locations(struct writer *w)
+{
+    const struct locations *all = w->p->locations;
+
+    for (uint32_t i = 0; i < w->locations.n; i++) {
+        const struct location_line *lines;
+        const struct location *l = locations_get(all, w->locations.order[i], &lines);
+
+        put_number(&w->message, 1, i + 1);
+        put_number(&w->message, 2, number_of(&w->mappings, l->mapping));
+        put_number(&w->message, 3, locations_get_mapping(all, l->mapping)->start + l->address);
+        for (uint32_t k = 0; k < l->n_lines; k++)
+            write_line(w, lines[k].function, (uint64_t)lines[k].line, (uint64_t)lines[k].column);
+        put_number(&w->message, 5, l->folded);
+        put_message(w->out, 4, &w->message);
+    }
+}
+
+static void write_whole_mappings(struct writer *w)
+{
+    for (uint32_t i = 0; i < w->mappings.n; i++) {
+        const struct location_mapping *m =
+            locations_get_mapping(w->p->locations, w->mappings.order[i]);
+
+        put_number(&w->message, 1, i + 1);
+        put_number(&w->message, 2, m->start);
+        put_number(&w->message, 3, m->limit);
+        put_number(&w->message, 4, m->offset);
+        put_string(w, &w->message, 5, m->file);
+        put_string(w, &w->message, 6, m->build_id);
+        for (unsigned has = 0; has < 4; has++)
+            put_number(&w->message, 7 + has, m->has >> has & 1);
         put_message(w->out, 3, &w->message);
     }
 }
@@ -164,21 +220,56 @@ static void write_strings(struct writer *w)
     }
 }
 
+static void writer_init(struct writer *w, const struct profile *p, struct buf *out)
+{
+    const struct locations *whole = p->locations;
+
+    *w = (struct writer){.p = p, .sym = p->symbols, .out = out};
+    numbering_init(&w->strings, symbols_n_strings(w->sym));
+    numbering_init(&w->functions, symbols_n_functions(w->sym));
+    numbering_init(&w->mappings, whole ? locations_n_mappings(whole) : symbols_n_mappings(w->sym));
+    numbering_init(&w->locations, whole ? locations_count(whole) : symbols_n_frames(w->sym));
+}
+
+static void writer_deinit(struct writer *w)
+{
+    buf_deinit(&w->message);
+    buf_deinit(&w->part);
+    numbering_deinit(&w->strings);
+    numbering_deinit(&w->functions);
+    numbering_deinit(&w->mappings);
+    numbering_deinit(&w->locations);
+}
+
+static void write_samples(struct writer *w)
+{
+    for (uint32_t row = 0; row < w->p->n_rows; row++)
+        write_sample(w, row);
+}
+
+static void write_tables(struct writer *w)
+{
+    if (w->p->locations && locations_n_mappings(w->p->locations) > 1)
+        number_of(&w->mappings, 1); /* by custom the first is the program itself */
+    if (w->p->locations) {
+        write_whole_locations(w);
+        write_whole_mappings(w);
+    } else {
+        write_locations(w);
+        write_mappings(w);
+    }
+    write_functions(w);
+}
+
 void pprof_write(const struct profile *p, struct buf *out)
 {
-    struct writer w = {.p = p, .sym = p->symbols, .out = out};
+    struct writer w;
 
-    numbering_init(&w.strings, symbols_n_strings(w.sym));
-    numbering_init(&w.functions, symbols_n_functions(w.sym));
-    numbering_init(&w.mappings, symbols_n_mappings(w.sym));
-    numbering_init(&w.locations, symbols_n_frames(w.sym));
+    writer_init(&w, p, out);
     for (uint32_t t = 0; t < p->n_types; t++)
         write_type(&w, 1, p->types[t]);
-    for (uint32_t row = 0; row < p->n_rows; row++)
-        write_sample(&w, row);
-    write_locations(&w);
-    write_mappings(&w);
-    write_functions(&w);
+    write_samples(&w);
+    write_tables(&w);
     put_number(out, 9, (uint64_t)p->time_ns);
     put_number(out, 10, (uint64_t)p->duration_ns);
     if (p->period_type.name || p->period_type.unit)
@@ -186,12 +277,7 @@ void pprof_write(const struct profile *p, struct buf *out)
     put_number(out, 12, (uint64_t)p->period);
     put_string(&w, out, 14, p->default_type);
     write_strings(&w);
-    buf_deinit(&w.message);
-    buf_deinit(&w.part);
-    numbering_deinit(&w.strings);
-    numbering_deinit(&w.functions);
-    numbering_deinit(&w.mappings);
-    numbering_deinit(&w.locations);
+    writer_deinit(&w);
 }
 
 /* --- a tree as a profile ------------------------------------------------------------------------

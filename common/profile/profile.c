@@ -92,7 +92,8 @@ void profile_deinit(struct profile *p)
 void profile_reset(struct profile *p)
 {
     struct profile_index *ix = p->index;
-    struct profile fresh = {.symbols = p->symbols, .stacks = p->stacks, .index = ix};
+    struct profile fresh = {
+        .symbols = p->symbols, .stacks = p->stacks, .locations = p->locations, .index = ix};
 
     fresh.row_stack = SETTLE(p->row_stack, ix->row_stack_cap, p->n_rows);
     fresh.row_labels = SETTLE(p->row_labels, ix->row_labels_cap, p->n_rows);
@@ -228,6 +229,22 @@ const struct label *profile_label_set(const struct profile *p, uint32_t id, size
     begin = id ? ix->set_end[id - 1] : 0;
     *ret_n = ix->set_end[id] - begin;
     return ix->label ? ix->label + begin : NULL;
+}
+
+uint32_t profile_copy_labels(struct profile *p, const struct profile *from, uint32_t id)
+{
+    size_t n;
+    const struct label *set = profile_label_set(from, id, &n);
+    struct label *copy;
+    uint32_t r;
+
+    if (n == 0)
+        return 0;
+    copy = xmalloc(n * sizeof *copy);
+    memcpy(copy, set, n * sizeof *copy);
+    r = profile_labels(p, copy, n);
+    free(copy);
+    return r;
 }
 
 uint32_t profile_n_label_sets(const struct profile *p)

@@ -39,6 +39,7 @@ struct sample_type {
 struct profile {
     struct symbols *symbols;    /* borrowed */
     struct stacks *stacks;      /* borrowed; only this profile's rows use its stack ids */
+    struct locations *locations;    /* borrowed; NULL: the stacks are of frames (locations.h) */
 
     uint32_t n_types;
     struct sample_type types[PROFILE_TYPES_MAX];
@@ -75,6 +76,9 @@ uint32_t profile_labels(struct profile *p, struct label *labels, size_t n);
 /* The labels of a set, sorted by (key, str, num) text order independent of ids' values. */
 const struct label *profile_label_set(const struct profile *p, uint32_t id, size_t *ret_n);
 uint32_t profile_n_label_sets(const struct profile *p);     /* set 0 (empty) included */
+
+/* The id in p of a set of another profile that shares its symbols. */
+uint32_t profile_copy_labels(struct profile *p, const struct profile *from, uint32_t id);
 
 /* Adds values[0..n_types) to the row of (stack, labels). */
 void profile_add(struct profile *p, uint32_t stack, uint32_t labels, const int64_t *values);

@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
+#include "profile/locations.h"
 #include "profile/tree.h"
 
 #include <libdeflate.h>
@@ -275,7 +276,8 @@ static void run(const char *dir, int rounds)
     print_figures(dir, &files, &b, &m);
 }
 
-/* As google/pprof's Merge has it: all labels are identity, and the result is written. */
+/* As google/pprof's Merge has it: all labels are identity, locations are kept whole, and the result
+ * is written. */
 static void run_whole(const char *dir)
 {
     struct series_files files = find_series(dir);
@@ -288,6 +290,7 @@ static void run_whole(const char *dir)
 
     source_init(&from);
     sink_init(&to, symbols);
+    to.profile.locations = locations_new();
     for (size_t i = 0; i < files.n; i++) {
         read_file(files.path[i], &file);
         merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to);

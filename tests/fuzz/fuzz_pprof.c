@@ -1,16 +1,20 @@
 /*
  * Any bytes as a pprof. What is refused says why with a 4xx and has added no rows. What is accepted
  * is written and read again: the same rows, and written once more, the same bytes. In both ways of
- * reading labels.
+ * reading labels, and with locations kept whole.
  */
 #include "base/err.h"
 #include "formats/pprof.h"
+#include "profile/locations.h"
 
 #include <stdlib.h>
+
+enum { WHOLE = 1 << 8 }; /* beside the flags of pprof_read() */
 
 struct side {
     struct symbols *sym;
     struct stacks *st;
+    struct locations *locations;
     struct profile p;
 };
 
@@ -26,16 +30,19 @@ static const struct profile_limits limits = {
     .nodes_max = 100000,
 };
 
-static void side_init(struct side *s)
+static void side_init(struct side *s, bool whole)
 {
+    s->locations = whole ? locations_new() : NULL;
     s->sym = symbols_new();
     s->st = stacks_new();
     profile_init(&s->p, s->sym, s->st);
+    s->p.locations = s->locations;
 }
 
 static void side_deinit(struct side *s)
 {
     profile_deinit(&s->p);
+    locations_free(s->locations);
     stacks_free(s->st);
     symbols_free(s->sym);
 }
@@ -46,7 +53,7 @@ static void check_round_trip(struct pprof_reader *r, const struct profile *p)
     struct buf one = {0}, two = {0};
     struct failure f;
 
-    side_init(&again);
+    side_init(&again, p->locations != NULL);
     pprof_write(p, &one);
     CHECK(pprof_read(r, buf_bytes(&one), &limits, PPROF_LABELS_ALL, &again.p, NULL, &f) == 0);
     CHECK(again.p.n_rows <= p->n_rows);
@@ -67,8 +74,8 @@ static void read_one(struct pprof_reader *r, struct bytes in, unsigned flags)
     struct failure f = {0};
     struct decode_stats stats;
 
-    side_init(&s);
-    if (pprof_read(r, in, &limits, flags, &s.p, &stats, &f) == 0) {
+    side_init(&s, flags & WHOLE);
+    if (pprof_read(r, in, &limits, flags & ~(unsigned)WHOLE, &s.p, &stats, &f) == 0) {
         CHECK(s.p.n_rows <= stats.samples && s.p.n_types > 0);
         check_round_trip(r, &s.p);
     } else {
@@ -87,5 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         reader = pprof_reader_new();
     read_one(reader, bytes_of(data, len), 0);
     read_one(reader, bytes_of(data, len), PPROF_LABELS_ALL);
+    read_one(reader, bytes_of(data, len), PPROF_LABELS_ALL | WHOLE);
     return 0;
 }

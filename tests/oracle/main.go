@@ -1,9 +1,14 @@
 // The oracle: what google/pprof's own profile package reads out of files, as JSON. Several files are
 // merged by its Merge first. Self goes to a sample's leaf line, total once to each function of a
 // sample however often it recurs; functions are keyed by (name, file).
+//
+//	oracle FILE…         the sums of the files, merged
+//	oracle -whole FILE…  the merged profile in whole (whole.go)
+//	oracle -each FILE…   a line of JSON for each file: why it is refused, or a hash of it in whole
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -148,12 +153,67 @@ func summarize(p *profile.Profile) *report {
 	return r
 }
 
-func main() {
-	p, err := read(os.Args[1:])
+// What Merge makes of one file.
+func compacted(path string) (*profile.Profile, error) {
+	p, err := read([]string{path})
 	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(summarize(p))
+		p, err = profile.Merge([]*profile.Profile{p})
 	}
+	return p, err
+}
+
+type one struct {
+	Error string `json:"error"`
+	Hash  string `json:"hash"`
+	Huge  bool   `json:"huge"`
+}
+
+func each(paths []string) error {
+	out := json.NewEncoder(os.Stdout)
+	for _, path := range paths {
+		var o one
+		if p, err := compacted(path); err != nil {
+			o.Error = err.Error()
+		} else {
+			lines, huge := whole(p)
+			o.Hash = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
+			o.Huge = huge
+		}
+		if err := out.Encode(&o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printWhole(paths []string) error {
+	p, err := read(paths)
+	if err == nil {
+		p, err = profile.Merge([]*profile.Profile{p})
+	}
+	if err == nil {
+		lines, _ := whole(p)
+		_, err = fmt.Println(strings.Join(lines, "\n"))
+	}
+	return err
+}
+
+func run(args []string) error {
+	if len(args) > 0 && args[0] == "-each" {
+		return each(args[1:])
+	}
+	if len(args) > 0 && args[0] == "-whole" {
+		return printWhole(args[1:])
+	}
+	p, err := read(args)
 	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(summarize(p))
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "oracle:", err)
 		os.Exit(1)
 	}

@@ -203,7 +203,7 @@ static void a_file_that_is_no_profile_is_refused_by_name(void **state)
     struct loaded l;
 
     (void)state;
-    loaded_init(&l);
+    loaded_init(&l, false);
     assert_int_equal(loaded_add(&l, BYTES_LIT("this is a text"), bad, NULL, &f), FAILURE);
     assert_non_null(strstr(f.message, "bad.pb"));
     loaded_deinit(&l);
@@ -315,7 +315,7 @@ static void merge_keeps_what_stands_beside_the_samples(void **state)
     (void)state;
     assert_int_equal(RUN(verb_merge, a, b, a, "-o", merged), 0);
     assert_int_equal(file_read(merged, &body, &f), 0);
-    loaded_init(&l);
+    loaded_init(&l, false);
     assert_int_equal(loaded_add(&l, buf_bytes(&body), merged, NULL, &f), 0);
     assert_int_equal(l.header.n_comments, 2);
     assert_string_equal(buf_cstr(&l.header.comments[0]), "one");

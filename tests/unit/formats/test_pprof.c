@@ -1,6 +1,7 @@
 #include "formats/pprof.h"
 #include "lib/build.h"
 #include "lib/wire.h"
+#include "profile/locations.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -667,6 +668,52 @@ static void what_is_written_reads_back_the_same(void **state)
     teardown(&other);
 }
 
+/* Three locations that are one line: at two addresses, and one folded. */
+#define INLINED "4{1:1 2:10 3:7} 4{1:2 2:20}"
+
+static void locations_are_kept_whole(void **state)
+{
+    struct fixture *x = *state;
+    struct locations *all = locations_new();
+    const struct location_line *lines;
+    struct buf raw = {0}, again = {0};
+
+    x->p.locations = all;
+    x->flags = PPROF_LABELS_ALL;
+    assert_int_equal(
+        read_text(x, TYPE FUNCTIONS STRINGS
+                  "3{1:1 2:4096 3:8192 4:64 5:5 7:1 10:1} 4{1:1 2:1 3:4100 " INLINED "} "
+                  "4{1:2 2:1 3:4101 " INLINED "} 4{1:3 2:1 3:4100 " INLINED " 5:1} "
+                  "2{1[1] 2[1]} 2{1[2] 2[2]} 2{1[3] 2[4]} 2{1[2 1] 2[8]} 2{1[1 1] 2[-1]}"),
+        0);
+    assert_true(x->p.n_rows == 5 && locations_count(all) == 4);
+
+    /* The same program elsewhere, and the file at another offset. */
+    assert_int_equal(read_text(x, TYPE FUNCTIONS STRINGS
+                               "3{1:7 2:12288 3:16383 4:64 5:5} 3{1:8 2:4096 3:8192 4:32 5:5} "
+                               "4{1:1 2:7 3:12292 " INLINED "} 4{1:2 2:8 3:4100 " INLINED "} "
+                               "2{1[1] 2[16]} 2{1[2] 2[32]} 2{1[1 1] 2[1]}"),
+                     0);
+    assert_true(x->p.n_rows == 6 && locations_count(all) == 5 && locations_n_mappings(all) == 3);
+    assert_true(x->p.values[0][0] == 17 && x->p.values[0][5] == 32);
+    assert_int_equal(locations_get(all, 1, &lines)->address, 4);
+    assert_true(lines[0].line == 10 && lines[0].column == 7 && lines[1].line == 20);
+
+    pprof_write(&x->p, &raw);
+    forget(x);
+    x->p.locations = locations_new();
+    assert_int_equal(read_raw(x, buf_bytes(&raw)), 0);
+    assert_int_equal(x->p.n_rows, 5); /* one added up to nothing */
+    assert_int_equal(locations_get_mapping(x->p.locations, 1)->has,
+                     HAS_FUNCTIONS | HAS_INLINE_FRAMES);
+    pprof_write(&x->p, &again);
+    assert_true(bytes_equal(buf_bytes(&again), buf_bytes(&raw)));
+    locations_free(x->p.locations);
+    locations_free(all);
+    buf_deinit(&raw);
+    buf_deinit(&again);
+}
+
 static void a_tree_is_written_as_a_profile(void **state)
 {
     struct fixture *x = *state;
@@ -732,6 +779,7 @@ int main(void)
         FIXTURE_TEST(an_inline_bomb_is_refused_before_it_goes_off),
         FIXTURE_TEST(a_long_string_is_cut_between_characters),
         FIXTURE_TEST(what_is_written_reads_back_the_same),
+        FIXTURE_TEST(locations_are_kept_whole),
         FIXTURE_TEST(a_tree_is_written_as_a_profile),
     };
 
