@@ -2,6 +2,7 @@
 
 #include "base/xalloc.h"
 #include "formats/decode.h"
+#include "formats/inflate.h"
 #include "formats/pprof.h"
 #include "profile/locations.h"
 
@@ -9,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FILE_BYTES_MAX = 1 << 30 };
+enum { FILE_BYTES_MAX = 1 << 30, GZIP_LEVEL = 6 };
 
 /* Files are the user's own: limits are for what would not fit into the machine. */
 static const struct profile_limits file_limits = {
@@ -140,8 +141,14 @@ static void add_header(struct profile *sum, const struct profile *p)
     sum->duration_ns = add_saturating(sum->duration_ns, p->duration_ns, &sum->saturated);
 }
 
+static int64_t negative(int64_t v, uint64_t *saturated)
+{
+    *saturated += v == INT64_MIN;
+    return v == INT64_MIN ? INT64_MAX : -v;
+}
+
 /* Symbols and stacks are the same: only label sets have other ids. */
-static void add_rows(struct profile *sum, const struct profile *p)
+static void add_rows(struct profile *sum, const struct profile *p, bool minus)
 {
     uint32_t n_sets = profile_n_label_sets(p);
     uint32_t *set = xcalloc((size_t)n_sets + 1, sizeof *set);
@@ -151,7 +158,7 @@ static void add_rows(struct profile *sum, const struct profile *p)
         set[i] = profile_copy_labels(sum, p, i);
     for (uint32_t i = 0; i < p->n_rows; i++) {
         for (uint32_t t = 0; t < p->n_types; t++)
-            values[t] = p->values[t][i];
+            values[t] = minus ? negative(p->values[t][i], &sum->saturated) : p->values[t][i];
         profile_add(sum, p->row_stack[i], set[p->row_labels[i]], values);
     }
     free(set);
@@ -160,11 +167,12 @@ static void add_rows(struct profile *sum, const struct profile *p)
 static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
                       struct failure *f)
 {
-    struct profile *sum = sum_of(ctx, p);
+    struct loaded *l = ctx;
+    struct profile *sum = sum_of(l, p);
 
     (void)about, (void)f;
     add_header(sum, p);
-    add_rows(sum, p);
+    add_rows(sum, p, l->minus);
     return 0;
 }
 
@@ -234,6 +242,16 @@ int loaded_add(struct loaded *l, struct bytes body, const char *name, const char
         return 0;
     return fail(f, why.status, why.code, why.hint[0] ? why.hint : NULL, "%s: %s", name,
                 why.message);
+}
+
+void loaded_write(const struct loaded *l, const struct profile *sum, struct buf *out)
+{
+    struct buf raw = {0};
+
+    pprof_write(sum, &raw);
+    pprof_header_write(&l->header, &raw);
+    gzip(buf_bytes(&raw), GZIP_LEVEL, out);
+    buf_deinit(&raw);
 }
 
 /* ---- types ------------------------------------------------------------------------------------

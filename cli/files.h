@@ -25,6 +25,7 @@ struct loaded {
     struct profile **sums; /* in order of appearance */
     size_t n_sums, cap_sums;
     struct pprof_header header; /* of those that are pprof */
+    bool minus;                 /* what is added next is taken off */
 };
 /* whole: the sums are of locations (profile/locations.h), to be written to a file again. */
 void loaded_init(struct loaded *l, bool whole);
@@ -33,6 +34,9 @@ void loaded_deinit(struct loaded *l);
  * formats/decode.h calls it. */
 int loaded_add(struct loaded *l, struct bytes body, const char *name, const char *format,
                struct failure *f);
+
+/* A sum as gzip'd pprof, with the header of what was added. */
+void loaded_write(const struct loaded *l, const struct profile *sum, struct buf *out);
 
 /*
  * Finds a type. type: a sample type ("cpu"), a full name, or NULL: of CPU time where there is some,

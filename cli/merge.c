@@ -6,15 +6,11 @@
 #include "cli/cli.h"
 #include "cli/files.h"
 #include "cli/progress.h"
-#include "formats/inflate.h"
-#include "formats/pprof.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { GZIP_LEVEL = 6 };
 
 static const char help[] =
     "Usage: hearth merge FILE… -o OUT [OPTION]…\n"
@@ -59,15 +55,12 @@ static int read_files(struct merge *m, struct failure *f)
 static int write_profile(const struct merge *m, const struct profile *p, const char *path,
                          struct failure *f)
 {
-    struct buf raw = {0}, packed = {0};
+    struct buf out = {0};
     int e;
 
-    pprof_write(p, &raw);
-    pprof_header_write(&m->loaded.header, &raw);
-    gzip(buf_bytes(&raw), GZIP_LEVEL, &packed);
-    e = file_write(path, buf_bytes(&packed), f);
-    buf_deinit(&raw);
-    buf_deinit(&packed);
+    loaded_write(&m->loaded, p, &out);
+    e = file_write(path, buf_bytes(&out), f);
+    buf_deinit(&out);
     return e;
 }
 

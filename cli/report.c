@@ -84,6 +84,63 @@ static int add_files(const struct report *r, struct answer *a, struct answer_par
     return e ? e : check_sides(r, a, f);
 }
 
+static int load(struct loaded *l, const struct report *r, size_t file, struct failure *f)
+{
+    struct buf body = {0};
+    int e = file_read(r->files[file], &body, f);
+
+    if (e == 0)
+        e = loaded_add(l, buf_bytes(&body), r->files[file], r->input_format, f);
+    buf_deinit(&body);
+    return e;
+}
+
+static void keep_type(struct profile *p, uint32_t type)
+{
+    for (uint32_t i = p->n_types; i-- > 0;)
+        if (i != type)
+            profile_drop_type(p, i);
+}
+
+static int write_difference(const struct report *r, const struct loaded *l, struct buf *out,
+                            struct failure *f)
+{
+    const char *type = r->sides[0].type;
+    struct loaded_type found;
+
+    if (type && loaded_find(l, type, &found, f) != 0)
+        return FAILURE;
+    if (type)
+        keep_type(l->sums[0], found.index);
+    loaded_write(l, l->sums[0], out);
+    return 0;
+}
+
+/*
+ * The second file less the first in whole: every type, label and location, as google/pprof has it
+ * with -base. Of files of different kinds there is no such thing: then nothing is written.
+ */
+static int subtract_whole(const struct report *r, struct buf *out, struct failure *f)
+{
+    struct loaded l;
+    int e;
+
+    loaded_init(&l, true);
+    e = load(&l, r, 1, f);
+    l.minus = true;
+    if (e == 0)
+        e = load(&l, r, 0, f);
+    if (e == 0 && l.n_sums == 1)
+        e = write_difference(r, &l, out, f);
+    loaded_deinit(&l);
+    return e;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 /* ---- from a server ----------------------------------------------------------------------------
  */
 
@@ -256,13 +313,18 @@ static int make_answer(const struct report *r, struct buf *out, struct failure *
 int report_run(struct report *r)
 {
     bool pass = r->server && r->format != FORMAT_TEXT;
+    bool whole = !r->server && r->n_sides == 2 && r->format == FORMAT_PPROF &&
+                 is_same(r->sides[0].type, r->sides[1].type);
     struct buf out = {0};
     struct failure f;
-    int e;
+    int e = 0;
 
     if (r->format == FORMAT_PPROF && strcmp(r->out, "-") == 0 && isatty(STDOUT_FILENO))
         return wrong_usage(r->verb, "pprof is not for a terminal: redirect it, or -o FILE.pb.gz");
-    e = pass ? pass_on(r, &out, &f) : make_answer(r, &out, &f);
+    if (whole)
+        e = subtract_whole(r, &out, &f);
+    if (e == 0 && out.len == 0)
+        e = pass ? pass_on(r, &out, &f) : make_answer(r, &out, &f);
     if (e == 0)
         e = file_write(r->out, buf_bytes(&out), &f);
     buf_deinit(&out);

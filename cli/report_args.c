@@ -40,7 +40,10 @@ static void print_help(const struct report *r)
         {"top",
          "The functions that cost most: what they spend themselves, and with what they call.\n"},
         {"query", "One merged profile, as folded stacks unless -o says otherwise.\n"},
-        {"diff", "What changed: value of b minus value of a.\n"},
+        {"diff",
+         "What changed: value of b minus value of a. Of two files -o FILE.pb.gz is the difference "
+         "of\n"
+         "all types, locations and labels, as `go tool pprof -proto -base A B` makes it.\n"},
     };
     const char *text = "";
 

@@ -1,6 +1,7 @@
 """The command line over files computes what `go tool pprof` computes: merge as -proto, diff as -base, top
 as -top. Both results are read by google/pprof's own package (tests/oracle)."""
 import glob
+import json
 import os
 import re
 import shutil
@@ -84,10 +85,20 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(a["totals"][0], b["totals"][i])
         self.assertEqual(symbolised(by_name(a["functions"], 0)), by_name(b["functions"], i))
 
+    def check_whole_diff(self, before, after):
+        ours, theirs = self.path("ours.pb.gz"), self.path("theirs.pb.gz")
+        self.hearth("diff", before, after, "-o", ours)
+        self.pprof("-proto", "-base", before, "-output", theirs, after)
+        self.assertEqual(cluster.whole(ours), cluster.whole(theirs))
+
     def test_diff_is_the_second_less_the_first(self):
-        self.check_diff(self.go + "/collector-cpu-1.pb.gz", self.go + "/collector-cpu-2.pb.gz", "cpu")
-        self.check_diff(self.go + "/collector-cpu-1.pb.gz", self.go + "/collector-cpu-3.pb.gz", "samples")
         heaps = sorted(glob.glob(self.go + "/heap-series/*.pb.gz"))
+        cpus = [f"{self.go}/collector-cpu-{i}.pb.gz" for i in (1, 2, 3)]
+        labels = self.go + "/profile-with-labels.pb.gz"
+        for before, after in ((cpus[0], cpus[1]), (cpus[2], cpus[0]), (heaps[0], heaps[-1]), (labels, labels)):
+            self.check_whole_diff(before, after)
+        self.check_diff(cpus[0], cpus[1], "cpu")
+        self.check_diff(cpus[0], cpus[2], "samples")
         for type_ in ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space"):
             self.check_diff(heaps[0], heaps[-1], type_)
 
@@ -99,6 +110,18 @@ class CommandLine(unittest.TestCase):
                 head = re.search(r"^Type: (.*)$", self.pprof("-top", path), re.M).group(1)
                 ours = self.hearth("top", path).split("\n")[0]
                 self.assertEqual(ours.split("  ")[0].split(":")[1], head)
+
+    def test_top_has_the_figures_of_every_function(self):
+        for path in sorted(glob.glob(self.go + "/*.pb.gz")):
+            theirs = cluster.oracle(path)
+            if not theirs["samples"]:
+                continue
+            with self.subTest(path=os.path.basename(path)):
+                ours = json.loads(self.hearth("top", path, "-o", "json", "--limit", "100000"))
+                i = [t.split("/")[0] for t in theirs["types"]].index(ours["type"].split(":")[1])
+                self.assertEqual(ours["sum"], theirs["totals"][i])
+                mine = {(f["name"], f["file"]): (f["self"], f["total"]) for f in ours["functions"]}
+                self.assertEqual(symbolised(mine), by_name(theirs["functions"], i))
 
 
 if __name__ == "__main__":

@@ -125,23 +125,20 @@ class MergeInWhole(unittest.TestCase):
         self.assertIn(done.returncode, (0, 1), done.stderr)
         return self.path(out), done.stderr if done.returncode else None
 
-    def whole(self, *files):
-        return subprocess.run([cluster.ORACLE, "-whole", *files], check=True, capture_output=True, text=True).stdout
-
     def test_real_profiles(self):
         self.assertGreater(len(self.files), 20)
         for path in self.files:
             with self.subTest(path=path):
                 merged, refused = self.merge(path, path)
                 self.assertIsNone(refused)
-                self.assertEqual(self.whole(path, path), self.whole(merged))
+                self.assertEqual(cluster.whole(path, path), cluster.whole(merged))
 
     def test_many(self):
         files = sorted(glob.glob(cluster.need_data("go") + "/heap-series/*.pb.gz"))
         self.assertGreater(len(files), 2)
         merged, refused = self.merge(*files)
         self.assertIsNone(refused)
-        self.assertEqual(self.whole(*files), self.whole(merged))
+        self.assertEqual(cluster.whole(*files), cluster.whole(merged))
 
     def break_some(self, rng, n):
         bodies = [b for b in map(plain, self.files) if len(b) < SMALL]
@@ -168,7 +165,7 @@ class MergeInWhole(unittest.TestCase):
                 same.append((path, theirs["hash"]))
         for (path, hash_), mine, merged in zip(same, each(ours), ours):
             if mine["hash"] != hash_:
-                self.assertEqual(self.whole(path), self.whole(merged), f"seed {seed}")
+                self.assertEqual(cluster.whole(path), cluster.whole(merged), f"seed {seed}")
         print(f"seed {seed}: (ours, theirs): {dict(count)}", file=sys.stderr)
         self.assertGreater(len(same), len(paths) // 20)
 

@@ -298,3 +298,8 @@ class Cluster(System):
 def oracle(*paths):
     """google/pprof's reading of the files, merged."""
     return json.loads(subprocess.run([ORACLE, *paths], check=True, capture_output=True).stdout)
+
+
+def whole(*paths):
+    """All that the merged files hold, as google/pprof tells it apart; equal texts are equal profiles."""
+    return subprocess.run([ORACLE, "-whole", *paths], check=True, capture_output=True, text=True).stdout
