@@ -211,9 +211,14 @@ static void answer(struct http_upload *h, const struct upload_result *result)
 }
 
 /* What cannot be read is a 400 there, whatever it is. */
+static void refuse(struct http_request *req, const struct failure *f)
+{
+    connect_respond_failure(req, f->status == 415 ? 400 : f->status, f);
+}
+
 static void answer_bad(struct http_upload *h, const struct failure *f)
 {
-    connect_respond_failure(h->req, f->status == 415 ? 400 : f->status, f);
+    refuse(h->req, f);
 }
 
 /* Eight digits are a date. */
@@ -294,4 +299,6 @@ void ingest_routes(struct http_server *http, struct collector *c)
 {
     http_route(http, "POST", "/ingest", on_request, c);
     http_route(http, "POST", "/pyroscope/ingest", on_request, c);
+    http_route_refusal(http, "/ingest", refuse);
+    http_route_refusal(http, "/pyroscope/ingest", refuse);
 }

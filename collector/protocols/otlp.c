@@ -166,23 +166,28 @@ static void answer(struct http_upload *h, const struct upload_result *result)
 }
 
 /* google.rpc.Status without a code, as OTLP allows: the HTTP status says it. */
-static void answer_bad(struct http_upload *h, const struct failure *f)
+static void refuse(struct http_request *req, const struct failure *f)
 {
     bool later = f->status == 429 || f->status == 503;
     struct buf text = {0}, body = {0};
     char retry[32];
 
     buf_printf(&text, "%s: %s%s%s", f->code, f->message, f->hint[0] ? "; " : "", f->hint);
-    if (is_protobuf(h->req))
+    if (is_protobuf(req))
         put_number_and_text(&body, 0, buf_bytes(&text));
     else
         status_json(buf_bytes(&text), &body);
     /* Spread, so that all who were refused do not come back in the same second. */
     snprintf(retry, sizeof retry, "Retry-After: %u\r\n", 5 + (unsigned)(clock_mono_ms() % 11));
-    http_respond_buf(h->req, f->status,
-                     is_protobuf(h->req) ? "application/x-protobuf" : "application/json", &body,
+    http_respond_buf(req, f->status,
+                     is_protobuf(req) ? "application/x-protobuf" : "application/json", &body,
                      later ? retry : NULL);
     buf_deinit(&text);
+}
+
+static void answer_bad(struct http_upload *h, const struct failure *f)
+{
+    refuse(h->req, f);
 }
 
 int otlp_check_version(struct bytes version, struct failure *f)
@@ -237,4 +242,6 @@ void otlp_routes(struct http_server *http, struct collector *c)
 {
     http_route(http, "POST", "*/v1development/profiles", on_request, c);
     http_route(http, "POST", "/v1/profiles", on_request, c);
+    http_route_refusal(http, "*/v1development/profiles", refuse);
+    http_route_refusal(http, "/v1/profiles", refuse);
 }

@@ -145,9 +145,14 @@ static void answer(struct http_upload *h, const struct upload_result *result)
 }
 
 /* What is too large stays so: 429 would make Alloy send it again and again. */
+static void refuse(struct http_request *req, const struct failure *f)
+{
+    connect_respond_failure(req, f->status == 413 ? 400 : f->status, f);
+}
+
 static void answer_bad(struct http_upload *h, const struct failure *f)
 {
-    connect_respond_failure(h->req, f->status == 413 ? 400 : f->status, f);
+    refuse(h->req, f);
 }
 
 static int check_headers(const struct http_request *req, struct failure *f)
@@ -184,4 +189,5 @@ static void on_request(struct http_request *req, void *ctx)
 void push_routes(struct http_server *http, struct collector *c)
 {
     http_route(http, "POST", "/push.v1.PusherService/Push", on_request, c);
+    http_route_refusal(http, "/push.v1.PusherService/Push", refuse);
 }

@@ -77,7 +77,14 @@ void http_route(struct http_server *s, const char *methods, const char *path, ht
 
     XGROW(s->routes, s->cap_routes, s->n_routes + 1);
     s->routes[s->n_routes++] =
-        (struct http_route){methods, path, len - prefix, prefix, suffix, h, ctx};
+        (struct http_route){methods, path, len - prefix, prefix, suffix, h, ctx, NULL};
+}
+
+void http_route_refusal(struct http_server *s, const char *path, http_refusal *refuse)
+{
+    for (size_t i = 0; i < s->n_routes; i++)
+        if (strcmp(s->routes[i].path, path + (path[0] == '*')) == 0)
+            s->routes[i].refuse = refuse;
 }
 
 static bool route_fits(const struct http_route *r, struct bytes path)

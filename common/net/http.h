@@ -6,8 +6,8 @@
  * server's body budget before it was read (Content-Length; a growing reservation for chunked
  * bodies). The handler answers now or later, exactly once, on the loop's thread; further requests
  * of the connection wait for that. A peer that goes away is not the handler's concern: the answer
- * is then dropped. What breaks a limit is answered here with JSON {code, message, hint} and
- * counted.
+ * is then dropped. What breaks a limit is answered here, with JSON {code, message, hint} unless the
+ * path has a way of its own, and counted.
  */
 #ifndef HEARTH_NET_HTTP_H
 #define HEARTH_NET_HTTP_H
@@ -31,6 +31,8 @@ struct http_limits {
 extern const struct http_limits http_limits_default;
 
 typedef void http_handler(struct http_request *req, void *ctx);
+/* Answers with the failure in a protocol's own way. */
+typedef void http_refusal(struct http_request *req, const struct failure *f);
 
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits);
 /* path: exact, or "/prefix*", or "*" and what paths end in; methods: "GET", "POST", or "GET|POST".
@@ -38,6 +40,8 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *l
  * Strings are borrowed for ever. */
 void http_route(struct http_server *s, const char *methods, const char *path, http_handler *h,
                 void *ctx);
+/* What breaks a limit on a path that was given to http_route is answered by refuse. */
+void http_route_refusal(struct http_server *s, const char *path, http_refusal *refuse);
 /* "127.0.0.1:4040", "[::1]:4040", ":4040" (any), "unix:/path". setting: the option's name, for the
  * message when the port is busy. ret_port (may be NULL): the port bound, for port 0.
  * 0, or FAILURE with f naming address and setting. A unix socket nobody answers on is replaced. */

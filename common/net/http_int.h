@@ -33,6 +33,7 @@ struct http_route {
     bool prefix, suffix;
     http_handler *handler;
     void *ctx;
+    http_refusal *refuse; /* NULL: JSON */
 };
 
 struct http_server {

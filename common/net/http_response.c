@@ -178,5 +178,8 @@ void http_refuse(struct http_request *r, enum http_reason why)
     struct failure f = r->failure;
 
     metric_add(&http_metrics[M_HTTP_REFUSED], why, 1);
-    http_respond_failure(r, &f);
+    if (r->route && r->route->refuse)
+        r->route->refuse(r, &f);
+    else
+        http_respond_failure(r, &f);
 }

@@ -124,6 +124,25 @@ class Hostile(unittest.TestCase):
                 self.assertRegex(failure["message"] + failure["hint"], re.compile(text, re.DOTALL))
                 self.check_good_goes_through()
 
+    def test_a_body_above_the_limit_is_refused_as_the_protocol_has_it(self):
+        for path, type_, status, check in (
+                ("/api/v1/profiles?service=s", "application/octet-stream", 413,
+                 lambda body: json.loads(body)["code"] == "body_too_large"),
+                ("/ingest?name=s", "application/octet-stream", 413,
+                 lambda body: json.loads(body)["code"] == "resource_exhausted"),
+                ("/push.v1.PusherService/Push", "application/proto", 400,
+                 lambda body: json.loads(body)["code"] == "invalid_argument"),
+                ("/v1development/profiles", "application/json", 413,
+                 lambda body: "body_too_large" in json.loads(body)["message"]),
+                ("/v1development/profiles", "application/x-protobuf", 413,
+                 lambda body: body[0] == 2 << 3 | 2 and b"body_too_large" in body)):
+            with self.subTest(path + " " + type_):
+                raw = (f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Type: {type_}\r\n"
+                       f"Content-Length: {1 << 40}\r\n\r\n").encode()
+                answer = recordings.send(raw, self.port)
+                self.assertEqual(answer.status, status)
+                self.assertTrue(check(answer.body), answer.body)
+
     def test_what_can_be_taken_is_taken(self):
         for name, body in ACCEPTED.items():
             with self.subTest(name):
