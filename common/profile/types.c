@@ -84,6 +84,8 @@ static const struct alias aliases[] = {
     {"goroutineleak",      NULL,        "goroutines",  "goroutineleak", "count",       "goroutine",   "count",       TYPE_SNAPSHOT},
     {"exception",          NULL,        "exception",   "exception",     "count",       "",            "",            TYPE_FLOW},
     {"exception-samples",  NULL,        "exception",   "exception",     "count",       "",            "",            TYPE_FLOW},
+    {"method_calls",       NULL,        "method",      "calls",         "count",       "",            "",            TYPE_FLOW},
+    {"method_time",        NULL,        "method",      "time",          OWN,           "",            "",            TYPE_FLOW},
     {"file-io-*",          NULL,        "io",          OWN,             OWN,           "",            "",            TYPE_FLOW},
     {"socket-*",           NULL,        "io",          OWN,             OWN,           "",            "",            TYPE_FLOW},
     {"gpu-*",              NULL,        "gpu",         OWN,             OWN,           "",            "",            TYPE_FLOW},

@@ -38,6 +38,8 @@ static const struct jfr_event_type types[] = {
     {"jdk.SocketRead",                    JFR_RULE_TIME_AMOUNT, JFR_SOCKET_READ,        "bytesRead",      "duration",       NULL, NULL},
     {"jdk.SocketWrite",                   JFR_RULE_TIME_AMOUNT, JFR_SOCKET_WRITE,       "bytesWritten",   "duration",       NULL, NULL},
     {"datadog.ExceptionSample",           JFR_RULE_ONE,         JFR_EXCEPTION,          NULL,             NULL,             "type", "exception type"},
+    {"profiler.MethodTrace",              JFR_RULE_ONE_TIME,    JFR_METHOD,             NULL,             "duration",       NULL, NULL},
+    {"jdk.MethodTrace",                   JFR_RULE_ONE_TIME,    JFR_METHOD,             NULL,             "duration",       NULL, NULL},
     {"jdk.ActiveSetting",                 JFR_RULE_SETTING,     JFR_N_SOURCES,          NULL,             NULL,             NULL, NULL},
     {"datadog.DatadogProfilerConfig",     JFR_RULE_CONFIG,      JFR_N_SOURCES,          NULL,             NULL,             NULL, NULL},
     {"datadog.Endpoint",                  JFR_RULE_ENDPOINT,    JFR_N_SOURCES,          NULL,             NULL,             NULL, NULL},

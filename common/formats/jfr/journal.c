@@ -30,6 +30,7 @@ enum family_id {
     FAMILY_BLOCK,
     FAMILY_IO,
     FAMILY_EXCEPTION,
+    FAMILY_METHOD,
     FAMILY_OTHER,
     N_FAMILIES,
 };
@@ -57,6 +58,7 @@ static const struct family families[N_FAMILIES] = {
          {"socket-read-time", "nanoseconds"}, {"socket-read-size", "bytes"},
          {"socket-write-time", "nanoseconds"}, {"socket-write-size", "bytes"}}},
     [FAMILY_EXCEPTION] = {"exception", "", "", {{"exception", "count"}}},
+    [FAMILY_METHOD] = {"method", "", "", {{"method_calls", "count"}, {"method_time", "nanoseconds"}}},
     [FAMILY_OTHER] = {"", "", "", {{"", "count"}}}, /* named by the recording */
 };
 
@@ -88,6 +90,7 @@ static const struct {
     [JFR_SOCKET_READ]        = {FAMILY_IO,        4, 2, 0},
     [JFR_SOCKET_WRITE]       = {FAMILY_IO,        6, 2, 0},
     [JFR_EXCEPTION]          = {FAMILY_EXCEPTION, 0, 1, 0},
+    [JFR_METHOD]             = {FAMILY_METHOD,    0, 2, 0},
     [JFR_OTHER_EVENT]        = {FAMILY_OTHER,     0, 1, 0},
 };
 /* clang-format on */

@@ -36,6 +36,7 @@ enum jfr_source {
     JFR_SOCKET_READ,
     JFR_SOCKET_WRITE,
     JFR_EXCEPTION,
+    JFR_METHOD,
     JFR_OTHER_EVENT, /* what async-profiler was told to count: cache-misses … */
     JFR_N_SOURCES,
 };

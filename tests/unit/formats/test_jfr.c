@@ -445,7 +445,9 @@ static void events_count_by_their_rule(void **state)
              "112 jdk.FileWrite duration:4/TICKS stackTrace:@15 bytesWritten:4 "
              "113 datadog.ExceptionSample stackTrace:@15 type:6 message:6 "
              "114 jdk.CPUTimeSample stackTrace:@15 samplingPeriod:4/NANOSECONDS "
-             "115 jdk.NativeMethodSample stackTrace:@15 ");
+             "115 jdk.NativeMethodSample stackTrace:@15 "
+             "116 profiler.MethodTrace duration:4/TICKS stackTrace:@15 "
+             "117 jdk.MethodTrace duration:4/TICKS stackTrace:@15 ");
     recording_event(&x->rec, 102, "1L 0L 64L");
     recording_event(&x->rec, 103, "1L 9000L");
     recording_event(&x->rec, 104, "1L 10L 1.5F");
@@ -461,6 +463,8 @@ static void events_count_by_their_rule(void **state)
     recording_event(&x->rec, 113, "1L 'java.lang.Error' 'secret'");
     recording_event(&x->rec, 114, "1L 12345L");
     recording_event(&x->rec, 115, "1L");
+    recording_event(&x->rec, 116, "2L 1L");
+    recording_event(&x->rec, 117, "3L 1L");
     recording_end(&x->rec);
 #define TIME "1000000000+2000000000\n"
     assert_read(
@@ -478,7 +482,8 @@ static void events_count_by_their_rule(void **state)
            "| file-io-write-time/nanoseconds file-io-write-size/bytes "
            "socket-read-time/nanoseconds socket-read-size/bytes | / 0 | " TIME
            "Main.main:3 60 200 50 100\n"
-           "| exception/count | / 0 | " TIME "Main.main:3 {exception type=java.lang.Error} 1\n");
+           "| exception/count | / 0 | " TIME "Main.main:3 {exception type=java.lang.Error} 1\n"
+           "| method_calls/count method_time/nanoseconds | / 0 | " TIME "Main.main:3 2 50\n");
 }
 
 static void a_sample_without_a_stack_is_the_roots_own(void **state)
