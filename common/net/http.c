@@ -19,6 +19,7 @@ const struct http_limits http_limits_default = {
     .connections_max = 1024,
     .header_timeout_ms = 10000,
     .body_timeout_ms = 30000,
+    .stall_ms = 2000,
     .idle_timeout_ms = 120000, /* agents send once a minute and keep the connection */
 };
 

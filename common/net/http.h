@@ -27,6 +27,7 @@ struct http_limits {
     size_t *budget_used;     /* shared with other servers of the loop; NULL: its own */
     uint32_t connections_max;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
+    uint32_t stall_ms; /* a body that stood still so long gives its memory up when others need it */
 };
 extern const struct http_limits http_limits_default;
 

@@ -106,6 +106,20 @@ static void refuse_late(struct http_conn *c, const char *what, uint32_t limit_ms
     http_refuse(c->req, REFUSED_TIMEOUT);
 }
 
+/* A peer that announces a large body and does not send it would lock all others out. */
+void http_conns_give_way(struct http_server *s)
+{
+    list_for_each_safe (it, &s->conns) {
+        struct http_conn *c = container_of(it, struct http_conn, link);
+
+        if (c->state != CONN_BODY || uv_now(s->loop) - c->heard_ms < s->limits.stall_ms)
+            continue;
+        fail(&c->req->failure, 408, "timeout", "setting: body_budget",
+             "the body stood still for %u ms while others needed its memory", s->limits.stall_ms);
+        http_refuse(c->req, REFUSED_TIMEOUT);
+    }
+}
+
 static void on_deadline(uv_timer_t *timer);
 
 static void set_deadline(struct http_conn *c, uint32_t ms)
@@ -249,6 +263,7 @@ static void begin_request(struct http_conn *c, bool more)
         return;
     }
     conn_move(c, CONN_BODY);
+    c->heard_ms = uv_now(c->server->loop);
     set_deadline(c, c->server->limits.body_timeout_ms);
     if (r->expects && !more)
         say_continue(c);
@@ -277,6 +292,7 @@ static size_t feed_body(struct http_conn *c, struct bytes in)
     struct http_request *r = c->req;
     size_t used = in.len;
 
+    c->heard_ms = uv_now(c->server->loop);
     if (http_parse_body(r, in, &used))
         refuse_body(r);
     else if (r->done)

@@ -71,6 +71,7 @@ struct http_conn {
     struct list link;
     enum conn_state state;
     struct http_request *req; /* NULL while idle */
+    uint64_t heard_ms;        /* CONN_BODY: the loop's time when something of it came last */
     struct buf rest;          /* read, but of a later request */
     struct buf out_head, out_body;
     size_t unsent_bytes; /* at the last look of the write deadline */
@@ -128,6 +129,8 @@ void http_server_try_free(struct http_server *s);
 /* http_conn.c */
 void http_conn_accept(struct listener *l);
 void http_conn_answer(struct http_conn *c, bool keep_alive);
+/* Refuses the bodies that stand still (limits.stall_ms), and so frees what they hold of the budget. */
+void http_conns_give_way(struct http_server *s);
 void http_conn_stop(struct http_conn *c, bool now);
 void http_conn_close(struct http_conn *c);
 /* For http_stream.c. */

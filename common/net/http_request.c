@@ -48,6 +48,11 @@ static int fail_budget(struct http_request *r, size_t want)
                 s->limits.budget_bytes_max, *s->limits.budget_used);
 }
 
+static size_t budget_left(const struct http_server *s)
+{
+    return s->limits.budget_bytes_max - *s->limits.budget_used;
+}
+
 /*
  * Room for `more` bytes of body, charged before it is used: all of it at once when the length is
  * known, else in doubling steps.
@@ -67,7 +72,9 @@ int http_request_charge(struct http_request *r, size_t more)
 
         want = want > step ? want : step < max ? step : max;
     }
-    if (want - r->charged > s->limits.budget_bytes_max - *s->limits.budget_used)
+    if (want - r->charged > budget_left(s))
+        http_conns_give_way(s);
+    if (want - r->charged > budget_left(s))
         return fail_budget(r, want - r->charged);
     if (buf_try_reserve(&r->body, want - r->body.len))
         return fail_budget(r, want - r->charged);

@@ -87,6 +87,7 @@ static uint64_t parse_all(struct bytes in, size_t step)
     struct http_conn conn = {.server = &server};
     uint64_t h = 1;
 
+    list_init(&server.conns);
     server.limits.header_bytes_max = 2048;
     server.limits.body_bytes_max = BODY_MAX;
     server.limits.budget_bytes_max = BUDGET;

@@ -110,12 +110,15 @@ static inline int told_line_cmp(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Sorts the lines from `begin` on. */
-static inline void told_sort(struct told *t, size_t begin, uint32_t n)
+/* Sorts the lines from `begin` on. A row whose texts hold line ends is several. */
+static inline void told_sort(struct told *t, size_t begin)
 {
-    char *copy = strdup(buf_cstr(&t->text) + begin), *save = NULL, *line;
-    char **lines = calloc(n + 1, sizeof *lines);
-    size_t i = 0;
+    char *copy = strdup(buf_cstr(&t->text) + begin), *save = NULL, *line, **lines;
+    size_t i = 0, n = 0;
+
+    for (const char *c = copy; *c; c++)
+        n += *c == '\n';
+    lines = calloc(n + 1, sizeof *lines);
 
     for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         lines[i++] = line;
@@ -139,7 +142,7 @@ static inline int told_emit(void *ctx, struct profile *p, const struct profile_a
     begin = t->text.len;
     for (uint32_t i = 0; i < p->n_rows; i++)
         told_row(t, p, i);
-    told_sort(t, begin, p->n_rows);
+    told_sort(t, begin);
     return 0;
 }
 

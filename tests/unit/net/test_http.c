@@ -445,6 +445,7 @@ static const struct http_limits small = {
     .connections_max = 3,
     .header_timeout_ms = 150,
     .body_timeout_ms = 150,
+    .stall_ms = 50,
     .idle_timeout_ms = 300,
 };
 
@@ -499,6 +500,25 @@ static void bodies_together_have_a_budget_and_it_comes_back(void **state)
         close(first);
         close(second);
     }
+}
+
+static void a_body_that_stands_still_gives_way(void **state)
+{
+    struct fixture *f = *state;
+    int still = http_connect(f->port), other = http_connect(f->port);
+
+    send_post(still, "/echo", 1000, 10);
+    usleep(20000);
+    send_post(other, "/echo", 600, 600);
+    assert_answer(http_read_answer(other, false), 503, NULL); /* it may yet come */
+    close(other);
+    other = http_connect(f->port);
+    usleep(60000);
+    send_post(other, "/echo", 600, 600);
+    assert_answer(http_read_answer(other, false), 200, NULL);
+    assert_answer(http_read_answer(still, false), 408, NULL);
+    close(still);
+    close(other);
 }
 
 static void slow_headers_and_slow_bodies_are_told_and_idle_peers_are_not(void **state)
@@ -687,6 +707,8 @@ int main(void)
                                         set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(bodies_together_have_a_budget_and_it_comes_back,
                                         set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(a_body_that_stands_still_gives_way, set_up_small,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(
             slow_headers_and_slow_bodies_are_told_and_idle_peers_are_not, set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(above_the_most_connections_the_next_one_waits, set_up_small,
