@@ -212,6 +212,9 @@ def otlp_total(message, values_field):
     return total
 
 
+RECORD_VERSION = 2
+
+
 def record_headers(data_dir):
     """The headers of the records in a local log: dicts of service, series, instance, agent, format."""
     out = []
@@ -220,7 +223,10 @@ def record_headers(data_dir):
             continue
         with open(path, "rb") as f:
             data = f.read()
-        for match in re.finditer(b"HRec\\x01[\\x00\\x01]", data):
+        for match in re.finditer(b"HRec(.)[\\x00\\x01]", data, re.DOTALL):
+            version = match.group(1)[0]
+            if version != RECORD_VERSION:
+                raise ValueError(f"{path}: a record of version {version}, this reads {RECORD_VERSION} (docs/record.md)")
             at = match.start() + 16
             length = shift = 0
             while True:
