@@ -88,8 +88,8 @@ static const char *const strings[] = {
     "span_id",
     "k",
     "value",
-    "ab\xff"
-    "c",
+    ("ab\xff"
+     "c"),
     "profile.frame.type",
     "cpython",
     "native",
