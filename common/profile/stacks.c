@@ -229,39 +229,40 @@ static inline uint64_t hash_frames(const uint64_t *secret, const uint32_t *frame
     return h;
 }
 
-/* A child that is not its parent's first, or is new. */
-static uint32_t other_child(struct stacks *st, uint32_t parent, uint32_t frame)
+/* The child of parent under frame, 0: there is none. */
+static inline uint32_t find_child(const struct stacks *st, uint32_t parent, uint32_t frame)
 {
-    uint64_t place = hash_pair(st->secret, parent, frame);
-    uint32_t node;
+    const struct stack_node *node = st->node;
+    uint32_t first = node[parent].first_child;
+    uint64_t place;
 
-    if (st->node[parent].first_child == 0) {
-        node = new_node(st, parent, frame);
-        st->node[parent].first_child = node;
-        return node;
-    }
+    if (first == 0 || node[first].frame == frame)
+        return first;
+    place = hash_pair(st->secret, parent, frame);
     for (struct probe p = table_probe(&st->children, place); table_next(&st->children, &p);)
-        if (st->node[p.id].parent == parent && st->node[p.id].frame == frame)
+        if (node[p.id].parent == parent && node[p.id].frame == frame)
             return p.id;
-    node = new_node(st, parent, frame);
-    table_insert(&st->children, place, node);
-    return node;
+    return 0;
 }
 
-/* Node 0 is nobody's child, so what it has for a frame must not be found. */
-static inline uint32_t child_of(struct stacks *st, uint32_t parent, uint32_t frame)
+static uint32_t add_child(struct stacks *st, uint32_t parent, uint32_t frame)
 {
-    uint32_t first = st->node[parent].first_child;
+    uint32_t child = new_node(st, parent, frame);
 
-    if (first && st->node[first].frame == frame)
-        return first;
-    return other_child(st, parent, frame);
+    if (st->node[parent].first_child == 0)
+        st->node[parent].first_child = child;
+    else
+        table_insert(&st->children, hash_pair(st->secret, parent, frame), child);
+    return child;
 }
 
 uint32_t stacks_child(struct stacks *st, uint32_t parent, uint32_t frame)
 {
+    uint32_t child;
+
     CHECK(parent < st->n_nodes);
-    return child_of(st, parent, frame);
+    child = find_child(st, parent, frame);
+    return child ? child : add_child(st, parent, frame);
 }
 
 uint32_t stacks_at(struct stacks *st, uint32_t node)
@@ -279,10 +280,15 @@ uint32_t stacks_at(struct stacks *st, uint32_t node)
 /* Finds or makes the stack by its steps, and enters it under its hash. */
 static uint32_t walk(struct stacks *st, const uint32_t *frames, size_t n, uint64_t hash)
 {
-    uint32_t node = 0, id;
+    uint32_t node = 0, child, id;
+    size_t left = n;
 
-    for (size_t i = n; i > 0; i--)
-        node = child_of(st, node, frames[i - 1]);
+    while (left && (child = find_child(st, node, frames[left - 1])) != 0) {
+        node = child;
+        left--;
+    }
+    while (left)
+        node = add_child(st, node, frames[--left]);
     id = stacks_at(st, node);
     known_insert(st, hash, frames[0], id);
     return id;
