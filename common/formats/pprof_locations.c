@@ -303,31 +303,58 @@ static int read_location_block(struct pprof_reader *r, uint32_t begin, uint32_t 
 /* --- whole --------------------------------------------------------------------------------------
  */
 
-static int add_whole_line(struct pprof_reader *r, uint32_t location, struct bytes message,
-                          uint32_t *n_lines)
+/* The short way (protobuf.h); false: it is spelled otherwise. */
+static inline bool take_whole_line(struct bytes message, uint64_t line[4])
+{
+    struct cursor c = cursor_of(message);
+
+    if (!pb_ends_number(message))
+        return false;
+    for (unsigned number = 1; number < 4; number++)
+        line[number] = pb_take(&c, number);
+    return c.at == c.end;
+}
+
+static inline void add_whole_line(struct pprof_reader *r, uint32_t location, const uint64_t line[4])
+{
+    uint32_t function = find_function(r, location, line[1]);
+
+    if (r->n_lines++ >= r->limits->lines_max)
+        return;
+    if (function == ID_NONE) {
+        r->stats.dangling_refs++;
+        return;
+    }
+    if (r->n_block_lines == r->line_cap)
+        XGROW(r->line, r->line_cap, r->n_block_lines + 1);
+    r->line[r->n_block_lines++] =
+        (struct location_line){(int64_t)line[2], (int64_t)line[3], function};
+}
+
+static COLD int read_odd_whole_line(struct pprof_reader *r, uint32_t location, struct bytes message)
 {
     uint64_t line[4];
-    uint32_t function;
 
     if (!PB_NUMBERS(message, line))
         return pprof_malformed(r, "a line");
-    function = find_function(r, location, line[1]);
-    if (r->n_lines++ >= r->limits->lines_max)
-        return 0;
-    if (function == ID_NONE) {
-        r->stats.dangling_refs++;
-        return 0;
-    }
-    XGROW(r->line, r->line_cap, (size_t)*n_lines + 1);
-    r->line[(*n_lines)++] = (struct location_line){function, (int64_t)line[2], (int64_t)line[3]};
+    add_whole_line(r, location, line);
     return 0;
 }
 
-/* Its fields to number[], its lines to line. */
-static int read_whole_fields(struct pprof_reader *r, uint32_t i, uint64_t number[IS_FOLDED + 1],
-                             uint32_t *n_lines)
+static inline int read_whole_line(struct pprof_reader *r, uint32_t location, struct bytes message)
 {
-    struct cursor c = cursor_of(pprof_message(r, PPROF_LOCATION, i));
+    uint64_t line[4];
+
+    if (!take_whole_line(message, line))
+        return read_odd_whole_line(r, location, message);
+    add_whole_line(r, location, line);
+    return 0;
+}
+
+/* From a field on that is not spelled as most are. */
+static COLD int read_odd_whole(struct pprof_reader *r, uint32_t i, struct cursor c,
+                               uint64_t number[IS_FOLDED + 1])
+{
     enum pb_step step;
     struct pb_field f;
 
@@ -338,43 +365,73 @@ static int read_whole_fields(struct pprof_reader *r, uint32_t i, uint64_t number
             return pprof_malformed(r, "a location");
         if (f.number != LINE)
             number[f.number] = f.value;
-        else if (add_whole_line(r, i, f.data, n_lines))
+        else if (read_odd_whole_line(r, i, f.data))
             return FAILURE;
     }
     return step == PB_END ? 0 : pprof_malformed(r, "a location");
 }
 
-static int read_whole(struct pprof_reader *r, uint32_t i)
+/* Its lines go to the block's. */
+static int read_whole(struct pprof_reader *r, uint32_t i, uint64_t *ret_id, struct location *ret)
 {
     enum { ID = 1, MAPPING_ID, ADDRESS };
+    struct bytes message = pprof_message(r, PPROF_LOCATION, i), line;
     uint64_t number[IS_FOLDED + 1] = {0};
-    struct location at = {0};
+    struct cursor c = cursor_of(message);
+    size_t lines_before = r->n_block_lines;
     uint32_t module;
 
-    if (read_whole_fields(r, i, number, &at.n_lines))
+    if (pb_ends_number(message)) {
+        for (unsigned field = ID; field <= ADDRESS; field++)
+            number[field] = pb_take(&c, field);
+        while (pb_take_bytes(&c, LINE, &line))
+            if (read_whole_line(r, i, line))
+                return FAILURE;
+        number[IS_FOLDED] = pb_take(&c, IS_FOLDED);
+    }
+    if (c.at != c.end && read_odd_whole(r, i, c, number))
         return FAILURE;
-    at.address = number[ADDRESS];
-    at.folded = number[IS_FOLDED] != 0;
+    *ret_id = number[ID];
+    *ret = (struct location){.address = number[ADDRESS],
+                             .n_lines = (uint32_t)(r->n_block_lines - lines_before),
+                             .folded = number[IS_FOLDED] != 0};
     module = number[MAPPING_ID] ? id_map_find(&r->mappings, number[MAPPING_ID]) : ID_NONE;
     if (module != ID_NONE) {
-        at.mapping = r->module[module].whole;
-        at.address -= r->module[module].start;
+        ret->mapping = r->module[module].whole;
+        ret->address -= r->module[module].start;
     } else {
         r->stats.dangling_refs += number[MAPPING_ID] != 0;
     }
-    XGROW(r->frame, r->frame_cap, r->n_frames + 1);
-    r->frame[r->n_frames] = locations_location(r->into->locations, &at, r->line);
-    return enter_location(r, number[ID], (struct run){(uint32_t)r->n_frames++, 1});
+    return 0;
+}
+
+/* As read_location_block; a location is its own only frame. */
+static int read_whole_block(struct pprof_reader *r, uint32_t begin, uint32_t n)
+{
+    struct location at[BLOCK];
+    uint64_t id[BLOCK];
+
+    r->n_block_lines = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (read_whole(r, begin + i, &id[i], &at[i]))
+            return FAILURE;
+    XGROW(r->frame, r->frame_cap, r->n_frames + n);
+    locations_intern(r->into->locations, at, r->line, n, r->frame + r->n_frames);
+    for (uint32_t i = 0; i < n; i++)
+        if (enter_location(r, id[i], (struct run){(uint32_t)r->n_frames++, 1}))
+            return FAILURE;
+    return 0;
 }
 
 int pprof_read_locations(struct pprof_reader *r)
 {
     uint32_t n = r->message[PPROF_LOCATION].n;
-    bool whole = r->into->locations != NULL;
+    int (*read_block)(struct pprof_reader *, uint32_t, uint32_t) =
+        r->into->locations ? read_whole_block : read_location_block;
 
     begin_places(r, n);
-    for (uint32_t i = 0; i < n; i += whole ? 1 : BLOCK)
-        if (whole ? read_whole(r, i) : read_location_block(r, i, n - i < BLOCK ? n - i : BLOCK))
+    for (uint32_t i = 0; i < n; i += BLOCK)
+        if (read_block(r, i, n - i < BLOCK ? n - i : BLOCK))
             return FAILURE;
     return pprof_check_limit(r, "too many lines", r->n_lines, r->limits->lines_max, "lines_max");
 }

@@ -99,8 +99,8 @@ struct pprof_reader {
     struct frame *new_frame; /* of the block of locations being read */
     size_t n_frames, n_new_frames, frame_cap, new_frame_cap;
     uint64_t n_lines;
-    struct location_line *line; /* of the location being read, where locations are kept whole */
-    size_t line_cap;
+    struct location_line *line; /* of the block being read, where locations are kept whole */
+    size_t n_block_lines, line_cap;
     union place *place;  /* [id] */
     uint8_t *place_kind; /* [id] PLACE_… */
     uint64_t n_places;

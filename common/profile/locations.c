@@ -1,6 +1,10 @@
 /*
  * How it works. Two growing arrays, whose index is the id, and a table for each that finds an id by
- * content. The lines of all locations stand in a third array, one location's behind the other's.
+ * content. Nearly all locations have one line, which stands with them; the lines of others stand in
+ * a third array, one location's behind the other's.
+ *
+ * Locations are looked up some at a time, and what that will read is asked for first: thousands of
+ * profiles of addresses do not fit a cache.
  */
 #include "profile/locations.h"
 
@@ -12,10 +16,14 @@
 #include <stdlib.h>
 
 enum { PAGE = 0x1000 };
+enum { BATCH = 32 }; /* as many look-ups wait for memory at once */
 
 struct entry {
     struct location at;
-    size_t line; /* its first one */
+    union {
+        struct location_line only; /* where it has one */
+        size_t first;              /* of more, in `line` */
+    };
 };
 
 struct locations {
@@ -35,6 +43,7 @@ struct locations *locations_new(void)
     l->secret = hash_secret();
     XGROW(l->mapping, l->mapping_cap, 1);
     XGROW(l->entry, l->entry_cap, 1);
+    table_begin(&l->by_location);
     l->mapping[0] = (struct location_mapping){0};
     l->entry[0] = (struct entry){0};
     l->n_mappings = l->n = 1;
@@ -88,19 +97,27 @@ uint32_t locations_mapping(struct locations *l, const struct location_mapping *m
 /* ---- locations ---------------------------------------------------------------------------------
  */
 
-static uint64_t place_of(const struct locations *l, const struct location *at,
-                         const struct location_line *lines)
+static inline const struct location_line *lines_of(const struct locations *l, const struct entry *e)
+{
+    return e->at.n_lines == 1 ? &e->only : l->line + e->first;
+}
+
+/* Few lines say their column. */
+static inline uint64_t place_of(const struct locations *l, const struct location *at,
+                                const struct location_line *lines)
 {
     uint64_t place = hash_pair(l->secret, (uint64_t)at->mapping << 32 | at->folded, at->address);
 
     for (uint32_t i = 0; i < at->n_lines; i++) {
         place = hash_pair(l->secret, place ^ lines[i].function, (uint64_t)lines[i].line);
-        place = hash_pair(l->secret, place, (uint64_t)lines[i].column);
+        if (lines[i].column)
+            place = hash_pair(l->secret, place, (uint64_t)lines[i].column);
     }
     return place;
 }
 
-static bool same_lines(const struct location_line *a, const struct location_line *b, uint32_t n)
+static inline bool same_lines(const struct location_line *a, const struct location_line *b,
+                              uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         if (a[i].function != b[i].function || a[i].line != b[i].line || a[i].column != b[i].column)
@@ -108,32 +125,72 @@ static bool same_lines(const struct location_line *a, const struct location_line
     return true;
 }
 
-static bool is_same(const struct locations *l, uint32_t id, const struct location *at,
-                    const struct location_line *lines)
+static inline bool is_same(const struct locations *l, const struct entry *e,
+                           const struct location *at, const struct location_line *lines)
 {
-    const struct entry *e = &l->entry[id];
-
-    return e->at.mapping == at->mapping && e->at.address == at->address &&
-           e->at.folded == at->folded && e->at.n_lines == at->n_lines &&
-           same_lines(l->line + e->line, lines, at->n_lines);
+    return e->at.address == at->address && e->at.mapping == at->mapping &&
+           e->at.n_lines == at->n_lines && e->at.folded == at->folded &&
+           same_lines(lines_of(l, e), lines, at->n_lines);
 }
 
-uint32_t locations_location(struct locations *l, const struct location *at,
-                            const struct location_line *lines)
+static uint32_t new_location(struct locations *l, const struct location *at,
+                             const struct location_line *lines, uint64_t place)
 {
-    uint64_t place = place_of(l, at, lines);
+    struct entry *e;
 
-    CHECK(at->mapping < l->n_mappings && l->n < UINT32_MAX);
-    for (struct probe p = table_probe(&l->by_location, place); table_next(&l->by_location, &p);)
-        if (is_same(l, p.id, at, lines))
-            return p.id;
+    CHECK(l->n < UINT32_MAX);
     XGROW(l->entry, l->entry_cap, (size_t)l->n + 1);
-    XGROW(l->line, l->line_cap, l->n_lines + at->n_lines);
-    l->entry[l->n] = (struct entry){*at, l->n_lines};
-    for (uint32_t i = 0; i < at->n_lines; i++)
-        l->line[l->n_lines++] = lines[i];
+    e = &l->entry[l->n];
+    *e = (struct entry){.at = *at, .first = l->n_lines};
+    if (at->n_lines == 1) {
+        e->only = lines[0];
+    } else if (at->n_lines) {
+        XGROW(l->line, l->line_cap, l->n_lines + at->n_lines);
+        memcpy(l->line + l->n_lines, lines, at->n_lines * sizeof *lines);
+        l->n_lines += at->n_lines;
+    }
     table_insert(&l->by_location, place, l->n);
     return l->n++;
+}
+
+static inline uint32_t intern(struct locations *l, const struct location *at,
+                              const struct location_line *lines, uint64_t place)
+{
+    for (struct probe p = table_probe(&l->by_location, place); table_next(&l->by_location, &p);)
+        if (is_same(l, &l->entry[p.id], at, lines))
+            return p.id;
+    return new_location(l, at, lines, place);
+}
+
+/* n ≤ BATCH. Returns where the lines of the next location stand. */
+static const struct location_line *intern_batch(struct locations *l, const struct location *at,
+                                                const struct location_line *lines, size_t n,
+                                                uint32_t *ret)
+{
+    const struct location_line *next = lines;
+    uint64_t place[BATCH];
+
+    for (size_t i = 0; i < n; next += at[i++].n_lines) {
+        CHECK(at[i].mapping < l->n_mappings);
+        place[i] = place_of(l, &at[i], next);
+        table_prefetch(&l->by_location, place[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint32_t first = table_first(&l->by_location, place[i]);
+
+        if (first)
+            __builtin_prefetch(&l->entry[first - 1]);
+    }
+    for (size_t i = 0; i < n; lines += at[i++].n_lines)
+        ret[i] = intern(l, &at[i], lines, place[i]);
+    return lines;
+}
+
+void locations_intern(struct locations *l, const struct location *at,
+                      const struct location_line *lines, size_t n, uint32_t *ret)
+{
+    for (size_t done = 0; done < n; done += BATCH)
+        lines = intern_batch(l, at + done, lines, n - done < BATCH ? n - done : BATCH, ret + done);
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -159,6 +216,6 @@ const struct location *locations_get(const struct locations *l, uint32_t id,
                                      const struct location_line **ret_lines)
 {
     CHECK(id < l->n);
-    *ret_lines = l->line + l->entry[id].line;
+    *ret_lines = lines_of(l, &l->entry[id]);
     return &l->entry[id].at;
 }

@@ -28,15 +28,15 @@ struct location_mapping {
 };
 
 struct location_line {
-    uint32_t function; /* of the profile's symbols */
     int64_t line, column;
+    uint32_t function; /* of the profile's symbols */
 };
 
 struct location {
-    uint32_t mapping; /* 0: none */
-    bool folded;
     uint64_t address; /* from the mapping's start; of no mapping as it is */
+    uint32_t mapping; /* 0: none */
     uint32_t n_lines; /* innermost first; 0: not symbolised */
+    bool folded;
 };
 
 struct locations;
@@ -44,11 +44,11 @@ struct locations;
 struct locations *locations_new(void);
 void locations_free(struct locations *l); /* NULL is fine */
 
-/* Each returns the id, new or known. */
+/* The id, new or known. */
 uint32_t locations_mapping(struct locations *l, const struct location_mapping *m);
-/* lines[n_lines] is copied. */
-uint32_t locations_location(struct locations *l, const struct location *at,
-                            const struct location_line *lines);
+/* The ids of at[n], whose lines stand in lines, one location's behind the other's. */
+void locations_intern(struct locations *l, const struct location *at,
+                      const struct location_line *lines, size_t n, uint32_t *ret);
 
 /* Reading. Ids must be below the counts (asserted); views are valid until something is added. */
 uint32_t locations_count(const struct locations *l);
