@@ -3,7 +3,7 @@
  * real program with a local log (every answer is an fdatasync), or Kafka.
  *
  *   bench_collector [--profiles 10000] [--connections 20] [--bytes 38000] [--input FILE.pb.gz]
- *                   [--collector PATH] [--kafka BROKERS]
+ *                   [--collector PATH] [--kafka BROKERS] [--keep FILE]
  *
  * The profile is made from a real one: a part of its samples, or copies of them under other names,
  * until it has the size asked for. Exits 1 when an upload failed, and above the limits that the
@@ -11,6 +11,7 @@
  * for bodies above 38 KB as much again as the bodies may take together.
  */
 #include "base/clock.h"
+#include "bench.h"
 #include "formats/decode.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
@@ -29,10 +30,10 @@ enum { IDLE_MAX_KIB = 12 << 10, COPIES_MAX = 1000, FRAMES_MAX = 4096 };
 
 static struct {
     long profiles, connections, bytes;
-    const char *input, *collector, *kafka;
+    const char *input, *collector, *kafka, *keep;
 } options = {
-    10000, 20, 38000, TEST_DATA "/pprof/pyroscope-nodejs-wall.pb.gz", BIN_DIR "/hearth-collector",
-    NULL};
+    10000, 20,  38000, TEST_DATA "/pprof/pyroscope-nodejs-wall.pb.gz", BIN_DIR "/hearth-collector",
+    NULL,  NULL};
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...)
 {
@@ -173,6 +174,15 @@ static uint32_t make_input(struct buf *out)
     stacks_free(s.stacks);
     symbols_free(s.symbols);
     return high;
+}
+
+/* For bench_transcode, which then says what of the collector's time is the decoding. */
+static void keep_input(struct bytes gz)
+{
+    FILE *out = options.keep ? fopen(options.keep, "we") : NULL;
+
+    if (options.keep && (!out || fwrite(gz.data, 1, gz.len, out) != gz.len || fclose(out) != 0))
+        die("cannot write %s", options.keep);
 }
 
 /* ---- the collector ----------------------------------------------------------------------------
@@ -378,16 +388,24 @@ static bool print_memory(const char *name, long kib, long limit_kib)
     return kib <= limit_kib;
 }
 
+/* Of one upload, seconds. */
+static double measure_floor(struct bytes gz, size_t *ret_raw)
+{
+    enum { ROUNDS = 200 };
+    double best = 0;
+
+    for (int i = 0; i < ROUNDS; i++)
+        keep_less(&best, inflate_floor(&gz, 1, ret_raw));
+    return best;
+}
+
 static void read_options(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"profiles", 1, NULL, 'p'},
-        {"connections", 1, NULL, 'c'},
-        {"bytes", 1, NULL, 'b'},
-        {"input", 1, NULL, 'i'},
-        {"collector", 1, NULL, 'x'},
-        {"kafka", 1, NULL, 'k'},
-        {0},
+        {"profiles", 1, NULL, 'p'},  {"connections", 1, NULL, 'c'},
+        {"bytes", 1, NULL, 'b'},     {"input", 1, NULL, 'i'},
+        {"collector", 1, NULL, 'x'}, {"kafka", 1, NULL, 'k'},
+        {"keep", 1, NULL, 'o'},      {0},
     };
 
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -403,6 +421,8 @@ static void read_options(int argc, char **argv)
             options.collector = optarg;
         else if (c == 'k')
             options.kafka = optarg;
+        else if (c == 'o')
+            options.keep = optarg;
         else
             exit(2);
     }
@@ -411,13 +431,15 @@ static void read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct buf body = {0};
-    double wall, cpu;
+    double wall, cpu, floor;
     uint32_t rows;
+    size_t raw;
     long idle, peak;
     bool good;
 
     read_options(argc, argv);
     rows = make_input(&body);
+    keep_input(buf_bytes(&body));
     start_collector();
     sleep(1);
     idle = memory_kib("VmRSS:");
@@ -427,10 +449,11 @@ int main(int argc, char **argv)
     wall = (now_ms() - wall) / 1e3;
     cpu = cpu_seconds() - cpu;
     peak = memory_kib("VmHWM:");
+    floor = measure_floor(buf_bytes(&body), &raw);
     qsort(latency_ms, (size_t)options.profiles, sizeof *latency_ms, by_value);
 
     print_machine();
-    printf("input          %zu bytes of gzip, %u samples; log: %s\n", body.len, rows,
+    printf("input          %zu bytes of gzip, %zu raw, %u samples; log: %s\n", body.len, raw, rows,
            options.kafka ? "Kafka" : "local, fdatasync");
     good = print_memory("idle RSS", idle, IDLE_MAX_KIB);
     good &= print_memory("peak RSS", peak, peak_max_kib());
@@ -441,6 +464,8 @@ int main(int argc, char **argv)
            (double)options.profiles * (double)body.len / wall / 1e6);
     printf("CPU            %.0f us a profile, %.0f profiles/s a core\n",
            cpu / (double)options.profiles * 1e6, (double)options.profiles / cpu);
+    printf("               %.2f x inflating it, which takes %.0f us here\n",
+           cpu / (double)options.profiles / floor, floor * 1e6);
     printf("latency        p50 %.1f ms, p99 %.1f ms, max %.1f ms\n",
            (double)latency_ms[options.profiles / 2],
            (double)latency_ms[options.profiles * 99 / 100],

@@ -15,7 +15,6 @@
 #include "profile/locations.h"
 #include "profile/tree.h"
 
-#include <libdeflate.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -76,22 +75,6 @@ static void merge_one(struct source *from, struct bytes gz, unsigned flags, stru
 
 /* --- the phases: each returns CPU seconds -------------------------------------------------------
  */
-
-static double inflate_floor(const struct series_files *files)
-{
-    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    uint8_t *out = xmalloc(INFLATED_MAX);
-    double start = cpu_s();
-    size_t made;
-
-    for (size_t i = 0; i < files->n; i++)
-        CHECK(libdeflate_gzip_decompress(d, files->at[i].data, files->at[i].len, out, INFLATED_MAX,
-                                         &made) == LIBDEFLATE_SUCCESS);
-    start = cpu_s() - start;
-    free(out);
-    libdeflate_free_decompressor(d);
-    return start;
-}
 
 static double merge_range(const struct series_files *files, size_t begin, size_t end,
                           struct source *from, struct sink *to)
@@ -229,12 +212,6 @@ struct best {
     double floor, first, again, many, two;
 };
 
-static void keep_less(double *best, double value)
-{
-    if (*best == 0 || value < *best)
-        *best = value;
-}
-
 static void print_figures(const char *dir, const struct series_files *files, const struct best *b,
                           const struct merged *m)
 {
@@ -263,10 +240,11 @@ static void run(const char *dir, int rounds)
     struct series_files files = find_series(dir);
     struct best b = {0};
     struct merged m = {0};
+    size_t raw;
 
     load_series(&files);
     for (int i = 0; i < rounds; i++) {
-        keep_less(&b.floor, inflate_floor(&files));
+        keep_less(&b.floor, inflate_floor(files.at, files.n, &raw));
         m = merge_series(&files);
         keep_less(&b.first, m.first);
         keep_less(&b.again, m.again);

@@ -11,25 +11,7 @@
 #include "formats/pprof.h"
 #include "wire/record.h"
 
-#include <libdeflate.h>
-
 enum { INFLATED_MAX = 64 << 20, ZSTD_LEVEL = 1, WARM_ENTRIES_MAX = 30000 };
-
-static double inflate_floor(const struct series_files *files)
-{
-    struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    uint8_t *out = xmalloc(INFLATED_MAX);
-    double start = cpu_s();
-    size_t made;
-
-    for (size_t i = 0; i < files->n; i++)
-        CHECK(libdeflate_gzip_decompress(d, files->at[i].data, files->at[i].len, out, INFLATED_MAX,
-                                         &made) == LIBDEFLATE_SUCCESS);
-    start = cpu_s() - start;
-    free(out);
-    libdeflate_free_decompressor(d);
-    return start;
-}
 
 struct codec {
     struct inflater *inflater;
@@ -116,19 +98,14 @@ struct times {
     double floor, decode, whole;
 };
 
-static void keep_less(double *best, double value)
-{
-    if (*best == 0 || value < *best)
-        *best = value;
-}
-
 static size_t run_round(const struct series_files *files, struct times *best)
 {
     struct codec k;
     double start;
+    size_t raw;
 
     codec_init(&k);
-    keep_less(&best->floor, inflate_floor(files));
+    keep_less(&best->floor, inflate_floor(files->at, files->n, &raw));
     start = cpu_s();
     for (size_t i = 0; i < files->n; i++) {
         decode_one(&k, files->at[i]);

@@ -25,6 +25,7 @@ struct generation {
 static struct inflater *inflater;
 static struct pprof_reader *reader;
 static struct zcodec *codec;
+static double slower; /* than the machine of the targets: slowness() */
 
 static void read_into(struct profile *p, struct bytes gz)
 {
@@ -112,19 +113,18 @@ static void bench_roll_up(const struct series_files *files)
         bytes += g[0].blob[i].len;
     }
     for (int i = 0; i < ROUNDS; i++) {
-        other[i] =
-            roll_up((struct generation *[]){&g[0], &g[1]}, &hour.tree, &nodes, &decode[i]);
+        other[i] = roll_up((struct generation *[]){&g[0], &g[1]}, &hour.tree, &nodes, &decode[i]);
         same[i] = roll_up((struct generation *[]){&g[0], &g[0]}, &hour.tree, &nodes, &decode[i]);
     }
     aggregate_encode(codec, &hour, LEVEL_HOUR, &blob);
     printf("  roll-up of %d minutes, %llu nodes, into %u\n", MINUTES, (unsigned long long)nodes,
            hour.tree.n);
-    printf("  %-44s %8.1f ns/node  target 12\n", "one generation",
-           median(same, ROUNDS) / (double)nodes * 1e9);
+    printf("  %-44s %8.1f ns/node  target 12, here %.1f\n", "one generation",
+           median(same, ROUNDS) / (double)nodes * 1e9, 12 * slower);
     printf("  %-44s %8.1f ns/node\n", "  of it decoding",
            median(decode, ROUNDS) / (double)nodes * 1e9);
-    printf("  %-44s %8.1f ns/node  target 18\n", "two generations",
-           median(other, ROUNDS) / (double)nodes * 1e9);
+    printf("  %-44s %8.1f ns/node  target 18, here %.1f\n", "two generations",
+           median(other, ROUNDS) / (double)nodes * 1e9, 18 * slower);
     printf("  %-44s %8.2f B/node   target 1.8\n", "a minute's tree, stored",
            (double)bytes / (double)nodes);
     printf("  %-44s %8.2f B/node   target 1.45\n", "the hour's tree, stored",
@@ -174,7 +174,8 @@ struct side {
 };
 
 /* ret_part: when it was decoded, and when it was merged. */
-static double difference(struct side *a, struct side *b, struct symbols *symbols, double ret_part[2])
+static double difference(struct side *a, struct side *b, struct symbols *symbols,
+                         double ret_part[2])
 {
     static struct tree both, shown;
     double start = cpu_s();
@@ -229,10 +230,22 @@ static void bench_difference(const struct series_files *files, uint32_t nodes)
         same[i] = difference(&a, &b, a.symbols, part);
     }
     printf("  difference of two stored trees, %u and %u nodes, down to %d\n", n[0], n[1], SHOWN);
-    printf("  %-44s %8.2f ms       target 6\n", "one generation", median(same, ROUNDS) * 1e3);
+    printf("  %-44s %8.2f ms       target 6, here %.1f\n", "one generation",
+           median(same, ROUNDS) * 1e3, 6 * slower);
     printf("  %-44s %8.2f ms       merging %.2f\n", "  of it decoding", part[0] * 1e3,
            (part[1] - part[0]) * 1e3);
-    printf("  %-44s %8.2f ms       target 6\n", "two generations", median(other, ROUNDS) * 1e3);
+    printf("  %-44s %8.2f ms       target 6, here %.1f\n", "two generations",
+           median(other, ROUNDS) * 1e3, 6 * slower);
+}
+
+static double measure_slowness(const struct series_files *files)
+{
+    double best = 0;
+    size_t raw = 0;
+
+    for (int i = 0; i < ROUNDS; i++)
+        keep_less(&best, inflate_floor(files->at, files->n, &raw));
+    return slowness(best, raw);
 }
 
 int main(int argc, char **argv)
@@ -247,7 +260,9 @@ int main(int argc, char **argv)
     codec = zcodec_new();
     files = find_series(argv[1]);
     load_series(&files);
-    printf("trees %s\n", argv[1]);
+    slower = measure_slowness(&files);
+    printf("trees %s\n  this machine is %.2f x slower at inflating than that of the targets\n",
+           argv[1], slower);
     bench_roll_up(&files);
     bench_difference(&files, argc == 4 ? (uint32_t)atoi(argv[3]) : 200000);
     return 0;
