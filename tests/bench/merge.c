@@ -86,8 +86,18 @@ static double merge_range(const struct series_files *files, size_t begin, size_t
     return cpu_s() - start;
 }
 
+static void tree_of(struct tree *out, const struct sink *s)
+{
+    uint32_t n = stacks_count(s->stacks);
+    int64_t *values = xcalloc(n, sizeof *values);
+
+    profile_by_stack(&s->profile, 0, values);
+    tree_of_stacks(out, s->stacks, s->symbols, values, n);
+    free(values);
+}
+
 struct merged {
-    double first, again;
+    double first, again, tree; /* tree: of the first pass, to have its result as one */
     uint64_t samples;
     uint32_t stacks, nodes, strings;
 };
@@ -97,12 +107,17 @@ static struct merged merge_series(const struct series_files *files)
     struct symbols *symbols = symbols_new();
     struct source from;
     struct merged m;
+    struct tree tree = {0};
     struct sink to;
 
     source_init(&from);
     sink_init(&to, symbols);
     m.first = merge_range(files, 0, files->n, &from, &to);
     m.samples = from.samples;
+    m.tree = cpu_s();
+    tree_of(&tree, &to);
+    m.tree = cpu_s() - m.tree;
+    tree_deinit(&tree);
     profile_reset(&to.profile);
     m.again = merge_range(files, 0, files->n, &from, &to);
     m.stacks = stacks_count(to.stacks);
@@ -159,16 +174,6 @@ static void *merge_half(void *arg)
     return NULL;
 }
 
-static void tree_of(struct tree *out, const struct sink *s)
-{
-    uint32_t n = stacks_count(s->stacks);
-    int64_t *values = xcalloc(n, sizeof *values);
-
-    profile_by_stack(&s->profile, 0, values);
-    tree_of_stacks(out, s->stacks, s->symbols, values, n);
-    free(values);
-}
-
 /* One tree of both halves. */
 static void join_halves(struct half *h)
 {
@@ -189,7 +194,8 @@ static void join_halves(struct half *h)
     free(map);
 }
 
-/* Wall time, unlike the other phases: two threads on one core must not look like two cores. */
+/* Wall time, unlike the other phases: two threads on one core must not look like two cores. With
+ * one tree of both halves at the end, which the other side of the ratio has too. */
 static double merge_on_two(const struct series_files *files)
 {
     struct half h[2] = {{.files = files, .end = files->n / 2},
@@ -209,7 +215,7 @@ static double merge_on_two(const struct series_files *files)
  */
 
 struct best {
-    double floor, first, again, many, two;
+    double floor, first, again, tree, many, two;
 };
 
 static void print_figures(const char *dir, const struct series_files *files, const struct best *b,
@@ -232,7 +238,7 @@ static void print_figures(const char *dir, const struct series_files *files, con
                 "target 1.8 jvm, 2.0 go and heap, 2.6 jvm-novel");
     print_ratio("again / inflate alone", b->again / b->floor, "");
     print_ratio("100 series / one", b->many / b->first, "target 1.3");
-    print_ratio("one core (CPU) / two cores (wall)", b->first / b->two, "target 1.9");
+    print_ratio("one core (CPU) / two cores (wall)", (b->first + b->tree) / b->two, "target 1.9");
 }
 
 static void run(const char *dir, int rounds)
@@ -248,6 +254,7 @@ static void run(const char *dir, int rounds)
         m = merge_series(&files);
         keep_less(&b.first, m.first);
         keep_less(&b.again, m.again);
+        keep_less(&b.tree, m.tree);
         keep_less(&b.many, merge_many_series(&files));
         keep_less(&b.two, merge_on_two(&files));
     }
