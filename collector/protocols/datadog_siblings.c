@@ -73,7 +73,9 @@ static void on_sibling(struct http_request *req, void *ctx)
 void datadog_sibling_routes(struct http_server *http)
 {
     http_route(http, "GET", "/info", on_info, NULL);
-    for (size_t i = 0; i < sizeof siblings / sizeof *siblings; i++)
+    for (size_t i = 0; i < sizeof siblings / sizeof *siblings; i++) {
         http_route(http, siblings[i].methods, siblings[i].path, on_sibling,
                    (void *)(uintptr_t)&siblings[i]);
+        http_route_discard(http, siblings[i].path);
+    }
 }

@@ -78,14 +78,27 @@ void http_route(struct http_server *s, const char *methods, const char *path, ht
 
     XGROW(s->routes, s->cap_routes, s->n_routes + 1);
     s->routes[s->n_routes++] =
-        (struct http_route){methods, path, len - prefix, prefix, suffix, h, ctx, NULL};
+        (struct http_route){methods, path, len - prefix, prefix, suffix, h, ctx, NULL, false};
+}
+
+/* Was it given to http_route with this path? */
+static bool route_is(const struct http_route *r, const char *path)
+{
+    return strcmp(r->path, path + (path[0] == '*')) == 0;
 }
 
 void http_route_refusal(struct http_server *s, const char *path, http_refusal *refuse)
 {
     for (size_t i = 0; i < s->n_routes; i++)
-        if (strcmp(s->routes[i].path, path + (path[0] == '*')) == 0)
+        if (route_is(&s->routes[i], path))
             s->routes[i].refuse = refuse;
+}
+
+void http_route_discard(struct http_server *s, const char *path)
+{
+    for (size_t i = 0; i < s->n_routes; i++)
+        if (route_is(&s->routes[i], path))
+            s->routes[i].discards = true;
 }
 
 static bool route_fits(const struct http_route *r, struct bytes path)

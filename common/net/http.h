@@ -43,6 +43,9 @@ void http_route(struct http_server *s, const char *methods, const char *path, ht
                 void *ctx);
 /* What breaks a limit on a path that was given to http_route is answered by refuse. */
 void http_route_refusal(struct http_server *s, const char *path, http_refusal *refuse);
+/* A body sent to a path that was given to http_route is thrown away as it comes: it takes no memory
+ * and has no limit but that of time, and the handler sees an empty one. */
+void http_route_discard(struct http_server *s, const char *path);
 /* "127.0.0.1:4040", "[::1]:4040", ":4040" (any), "unix:/path". setting: the option's name, for the
  * message when the port is busy. ret_port (may be NULL): the port bound, for port 0.
  * 0, or FAILURE with f naming address and setting. A unix socket nobody answers on is replaced. */

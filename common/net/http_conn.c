@@ -112,7 +112,8 @@ void http_conns_give_way(struct http_server *s)
     list_for_each_safe (it, &s->conns) {
         struct http_conn *c = container_of(it, struct http_conn, link);
 
-        if (c->state != CONN_BODY || uv_now(s->loop) - c->heard_ms < s->limits.stall_ms)
+        if (c->state != CONN_BODY || c->req->charged == 0 ||
+            uv_now(s->loop) - c->heard_ms < s->limits.stall_ms)
             continue;
         fail(&c->req->failure, 408, "timeout", "setting: body_budget",
              "the body stood still for %u ms while others needed its memory", s->limits.stall_ms);
@@ -170,7 +171,7 @@ static void dispatch(struct http_conn *c, const struct http_route *route)
     conn_move(c, CONN_WAIT);
     uv_read_stop(&c->u.stream);
     uv_timer_stop(&c->timer);
-    metric_add(&http_metrics[M_HTTP_BODY_BYTES], 0, (int64_t)r->body.len);
+    metric_add(&http_metrics[M_HTTP_BODY_BYTES], 0, (int64_t)r->arrived);
     r->handled = true;
     route->handler(r, route->ctx);
 }
@@ -212,6 +213,8 @@ static int admit_body(struct http_request *r)
 {
     size_t max = r->server->limits.body_bytes_max;
 
+    if (r->discards)
+        return 0;
     if (r->content_length > max)
         return fail(&r->failure, 413, "body_too_large", "setting: body_max",
                     "the body has %llu bytes, the limit is %zu",
@@ -254,6 +257,7 @@ static void begin_request(struct http_conn *c, bool more)
     if (!route)
         return;
     r->route = route;
+    r->discards = route->discards;
     if (r->done) {
         dispatch(c, route);
         return;

@@ -34,6 +34,7 @@ struct http_route {
     http_handler *handler;
     void *ctx;
     http_refusal *refuse; /* NULL: JSON */
+    bool discards;        /* bodies */
 };
 
 struct http_server {
@@ -100,8 +101,8 @@ struct http_request {
     struct http_pair headers[HTTP_HEADERS_MAX], params[HTTP_PARAMS_MAX];
     size_t n_headers, n_params;
     struct http_chunked chunks;
-    uint64_t content_length;
-    bool head_done, done, keep_alive, http10, chunked, expects, handled;
+    uint64_t content_length, arrived; /* bytes of the body */
+    bool head_done, done, keep_alive, http10, chunked, expects, handled, discards;
     const struct http_route *route;
     struct failure failure; /* why parsing stopped; code empty: it did not */
 };
@@ -111,7 +112,7 @@ struct http_request {
 enum { HTTP_HEAD_MORE = 0, HTTP_HEAD_WHOLE = 1, HTTP_HEAD_BAD = 2 };
 int http_parse_take_head(struct http_request *r, struct bytes in, size_t *ret_used);
 int http_parse_head(struct http_request *r);
-/* Appends body bytes; r->done at the end of the message. */
+/* Appends body bytes, unless it discards them; r->done at the end of the message. */
 int http_parse_body(struct http_request *r, struct bytes in, size_t *ret_used);
 
 /* http_request.c */
@@ -129,7 +130,8 @@ void http_server_try_free(struct http_server *s);
 /* http_conn.c */
 void http_conn_accept(struct listener *l);
 void http_conn_answer(struct http_conn *c, bool keep_alive);
-/* Refuses the bodies that stand still (limits.stall_ms), and so frees what they hold of the budget. */
+/* Refuses the bodies that stand still (limits.stall_ms), and so frees what they hold of the budget.
+ */
 void http_conns_give_way(struct http_server *s);
 void http_conn_stop(struct http_conn *c, bool now);
 void http_conn_close(struct http_conn *c);

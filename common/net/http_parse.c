@@ -221,14 +221,29 @@ int http_parse_head(struct http_request *r)
     return check_head(r);
 }
 
+/* All of its memory was charged when its length was read. */
 static int take_plain(struct http_request *r, struct bytes *in)
 {
-    size_t left = (size_t)r->content_length - r->body.len, n = in->len < left ? in->len : left;
+    uint64_t left = r->content_length - r->arrived;
+    size_t n = in->len < left ? in->len : (size_t)left;
 
-    buf_append(&r->body, in->data, n);
+    if (!r->discards)
+        buf_append(&r->body, in->data, n);
+    r->arrived += n;
     in->data += n;
     in->len -= n;
     r->done = n == left;
+    return 0;
+}
+
+static int take_piece(struct http_request *r, struct bytes piece)
+{
+    r->arrived += piece.len;
+    if (r->discards)
+        return 0;
+    if (http_request_charge(r, piece.len))
+        return FAILURE;
+    buf_append_bytes(&r->body, piece);
     return 0;
 }
 
@@ -241,9 +256,8 @@ static int take_chunked(struct http_request *r, struct bytes *in)
         case CHUNKED_MORE:
             return 0;
         case CHUNKED_DATA:
-            if (http_request_charge(r, piece.len))
+            if (take_piece(r, piece))
                 return FAILURE;
-            buf_append_bytes(&r->body, piece);
             break;
         case CHUNKED_END:
             /* Nobody needs trailers; proxies differ about them. So they end the connection. */

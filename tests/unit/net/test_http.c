@@ -127,6 +127,8 @@ static struct fixture *start(const struct http_limits *limits)
     http_route(f->server, "GET", "/header", on_header_test, f);
     http_route(f->server, "GET", "/wrong", on_wrong, f);
     http_route(f->server, "GET|POST", "/slow", on_slow, f);
+    http_route(f->server, "POST", "/sink", on_echo, f);
+    http_route_discard(f->server, "/sink");
     assert_int_equal(http_listen(f->server, "127.0.0.1:0", "listen", &f->port, &failure), 0);
     pthread_create(&f->thread, NULL, run_loop, f);
     return f;
@@ -521,6 +523,32 @@ static void a_body_that_stands_still_gives_way(void **state)
     close(other);
 }
 
+static void what_is_discarded_has_no_cap_and_no_share_of_the_budget(void **state)
+{
+    struct fixture *f = *state;
+    int sink = http_connect(f->port), other = http_connect(f->port);
+    struct buf b = {0};
+
+    send_post(sink, "/sink", 100000, 99990);
+    usleep(60000); /* and nobody asks it to give way, for it has nothing */
+    send_post(other, "/echo", 1000, 1000);
+    assert_answer(http_read_answer(other, false), 200, NULL);
+    http_send(sink, BYTES_LIT("0123456789"), 0);
+    assert_answer(http_read_answer(sink, false), 200, "");
+    close(sink);
+    close(other);
+    buf_append_str(&b, "POST /sink HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 100; i++)
+        buf_printf(&b, "64\r\n%0100d\r\n", i);
+    buf_append_str(&b, "0\r\n\r\nGET /params?a=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    sink = http_connect(f->port);
+    http_send(sink, buf_bytes(&b), 0);
+    assert_answer(http_read_answer(sink, false), 200, "");
+    assert_answer(http_read_answer(sink, false), 200, "/params|a=1");
+    close(sink);
+    buf_deinit(&b);
+}
+
 static void slow_headers_and_slow_bodies_are_told_and_idle_peers_are_not(void **state)
 {
     struct fixture *f = *state;
@@ -706,6 +734,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_body_over_the_cap_is_refused_before_and_while_it_comes,
                                         set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(bodies_together_have_a_budget_and_it_comes_back,
+                                        set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_discarded_has_no_cap_and_no_share_of_the_budget,
                                         set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(a_body_that_stands_still_gives_way, set_up_small,
                                         tear_down),
