@@ -196,16 +196,31 @@ static int on_other(void *ctx, struct profile *p, const struct profile_about *ab
     return e;
 }
 
+static int read_into(struct loaded *l, struct bytes plain, struct profile *into, struct reading *rd)
+{
+    if (pprof_read(l->pprof, plain, &file_limits, PPROF_LABELS_ALL, into, rd->stats, rd->f))
+        return FAILURE;
+    pprof_header_read(&l->header, pprof_has_notes(l->pprof) ? plain : BYTES_LIT(""));
+    return 0;
+}
+
+/* Of many files nearly all are of one kind, so it is added to the last one's sum at once; if it is
+ * of another, that has added nothing. */
 static int read_pprof(struct loaded *l, struct bytes plain, struct reading *rd)
 {
-    const struct profile_about about = {.format = "pprof"};
-
+    if (l->last && !l->minus) {
+        if (read_into(l, plain, l->last, rd) == 0)
+            return 0;
+        if (strcmp(rd->f->code, "types_differ") != 0)
+            return FAILURE;
+    }
     rd->into->locations = l->locations;
-    rd->emit = on_profile;
-    if (pprof_read(l->pprof, plain, &file_limits, PPROF_LABELS_ALL, rd->into, rd->stats, rd->f))
+    if (read_into(l, plain, rd->into, rd))
         return FAILURE;
-    pprof_header_read(&l->header, plain);
-    return reading_emit(rd, &about);
+    l->last = sum_of(l, rd->into);
+    add_header(l->last, rd->into);
+    add_rows(l->last, rd->into, l->minus);
+    return 0;
 }
 
 static int read_any(struct loaded *l, struct bytes body, struct reading *rd)
@@ -242,6 +257,14 @@ int loaded_add(struct loaded *l, struct bytes body, const char *name, const char
         return 0;
     return fail(f, why.status, why.code, why.hint[0] ? why.hint : NULL, "%s: %s", name,
                 why.message);
+}
+
+void loaded_end_reading(struct loaded *l)
+{
+    pprof_reader_free(l->pprof);
+    decoder_free(l->decoder);
+    l->pprof = NULL;
+    l->decoder = NULL;
 }
 
 void loaded_write(const struct loaded *l, const struct profile *sum, struct buf *out)

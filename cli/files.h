@@ -24,6 +24,7 @@ struct loaded {
     struct pprof_reader *pprof;
     struct profile **sums; /* in order of appearance */
     size_t n_sums, cap_sums;
+    struct profile *last;       /* the sum that a pprof went to last, or NULL */
     struct pprof_header header; /* of those that are pprof */
     bool minus;                 /* what is added next is taken off */
 };
@@ -34,6 +35,9 @@ void loaded_deinit(struct loaded *l);
  * formats/decode.h calls it. */
 int loaded_add(struct loaded *l, struct bytes body, const char *name, const char *format,
                struct failure *f);
+
+/* After the last one: gives back what reading took. */
+void loaded_end_reading(struct loaded *l);
 
 /* A sum as gzip'd pprof, with the header of what was added. */
 void loaded_write(const struct loaded *l, const struct profile *sum, struct buf *out);

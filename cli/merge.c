@@ -124,6 +124,7 @@ static int merge(struct merge *m, struct failure *f)
 
     loaded_init(&m->loaded, true);
     e = read_files(m, f);
+    loaded_end_reading(&m->loaded);
     if (e == 0)
         e = write_all(m, f);
     loaded_deinit(&m->loaded);

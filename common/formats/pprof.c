@@ -142,6 +142,7 @@ static const uint8_t field_of_tag[256] = {
 enum {
     MESSAGES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 11,
     NUMBERS = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 15,
+    NOTES = 1 << 7 | 1 << 8 | 1 << 13 | 1 << 15,
     KNOWN = 16, /* fields from here on are not */
 };
 
@@ -176,6 +177,7 @@ static void begin(struct pprof_reader *r)
     r->stats = (struct decode_stats){0};
     r->time_ns = r->duration_ns = r->period = 0;
     r->default_type = 0;
+    r->has_notes = false;
     r->n_frames = r->n_far_runs = 0;
     r->n_lines = 0;
     r->n_types = r->n_rows = r->n_pending = 0;
@@ -268,6 +270,7 @@ static COLD int scan_field(struct pprof_reader *r, struct cursor *c)
         return pprof_malformed(r, "truncated, or not protobuf");
     if (f.number >= KNOWN)
         return 0;
+    r->has_notes |= NOTES >> f.number & 1;
     if (MESSAGES >> f.number & 1) {
         if (f.type != PB_LEN)
             return pprof_malformed(r, f.type == PB_VARINT ? "a message was expected"
@@ -410,4 +413,9 @@ int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_li
     if (scratch_bytes(r) > SCRATCH_BYTES_MAX)
         forget_scratch(r);
     return e;
+}
+
+bool pprof_has_notes(const struct pprof_reader *r)
+{
+    return r->has_notes;
 }

@@ -31,6 +31,9 @@ void pprof_reader_free(struct pprof_reader *r);
  */
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
                unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f);
+/* Whether what was read last has a field of those that no profile keeps: comments, doc_url, and the
+ * frames to drop and keep. */
+bool pprof_has_notes(const struct pprof_reader *r);
 
 /* Writes the whole profile (plain protobuf): label sets, time, duration and period with it; rows that
  * add up to nothing are left out. */

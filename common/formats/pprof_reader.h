@@ -82,6 +82,7 @@ struct pprof_reader {
     struct messages message[PPROF_FIELDS];
     int64_t time_ns, duration_ns, period;
     uint64_t default_type;
+    bool has_notes; /* pprof_has_notes() */
 
     /* the tables */
     uint32_t *string_id; /* [string] symbol id, or ID_NONE: not asked for yet */

@@ -280,6 +280,8 @@ static void run_whole(const char *dir)
         read_file(files.path[i], &file);
         merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to);
     }
+    buf_deinit(&file); /* as `hearth merge` does */
+    source_deinit(&from);
     pprof_write(&to.profile, &raw);
     gzip(buf_bytes(&raw), 6, &gz);
     getrusage(RUSAGE_SELF, &u);
