@@ -209,6 +209,43 @@ test('Compare puts the two newest versions side by side: the regression is red, 
     assert.ok(drawnColours(image).some((c) => isGreen(c.split(',').map(Number))), 'what takes a smaller share is green');
 });
 
+const javaUrl = versionsUrl.replace('shop', 'java');
+const lambda = 'org.apache.kafka.common.requests.AbstractRequestResponseHandlerFactory$$Lambda/0x00007f2c1c0a8.applyAsLong';
+
+test('Compare leaves the method and the class of long Java names legible; the keyboard gets the full name', async () => {
+    const stacks = (n) => `java.lang.Thread.run;kafka.server.KafkaApis.handle ${n}\njava.lang.Thread.run;${lambda} ${3 * n}\n`;
+    for (const version of [1, 2]) {
+        const sent = await fetch(`${hearth.url}/api/v1/profiles?service=java&version=${version}&from=now-1m`,
+            { method: 'POST', body: stacks(version ** 3) });
+        assert.equal(sent.status, 200);
+    }
+    await until('both to be readable', async () =>
+        (await (await fetch(`${hearth.url}/api/v1/flamegraph?service=java`)).json()).profiles === 2);
+    await open(`${javaUrl}&scale=absolute`);
+    const row = page.locator('.functions tbody tr', { hasText: 'applyAsLong' });
+    const [owner, method] = await row.locator('.label > span').evaluateAll((spans) => spans.map((span) =>
+        ({ text: span.textContent, shown: span.clientWidth, whole: span.scrollWidth, font: parseFloat(getComputedStyle(span).fontSize) })));
+    assert.equal(method.text, '.applyAsLong');
+    assert.ok(method.shown > 0 && method.whole <= method.shown, `the method has ${method.shown} of ${method.whole} px`);
+    assert.equal(owner.text, 'AbstractRequestResponseHandlerFactory$$Lambda');
+    assert.ok(owner.shown > 8 * owner.font * 0.6, `the class has ${owner.shown} px`);
+    assert.equal(await row.locator('.where').innerText(), 'org.apache.kafka.common.requests');
+    assert.equal(await row.locator('th').getAttribute('title'), lambda);
+    await hoverOn('KafkaApis.handle');
+    assert.match(await tooltip(), /kafka\.server\.KafkaApis\.handle/);
+    await page.focus('#search');
+    for (let i = 0; i < 30 && !(await row.locator('button:focus').count()); i++) {
+        await page.keyboard.press('Tab');
+    }
+    const full = page.locator('#full-name[role=tooltip]');
+    assert.equal(await full.innerText(), lambda);
+    assert.equal(await row.locator('button').getAttribute('aria-describedby'), await full.getAttribute('id'));
+    const [above, shown] = [await row.boundingBox(), await full.boundingBox()];
+    assert.ok(shown.y >= above.y + above.height - 4 && shown.y < above.y + above.height + 8, 'it stands by its row');
+    await page.focus('#search');
+    assert.equal(await full.count(), 0);
+});
+
 test('the colour-blind palette has no red against green; absolute values are a click away', async () => {
     await open(versionsUrl);
     await page.getByRole('button', { name: 'Colour-blind' }).click();

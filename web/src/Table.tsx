@@ -1,8 +1,10 @@
 // Functions by self and total. Only the rows in sight are in the document. A click on a function
-// searches for it; headings sort.
+// searches for it; headings sort. A name that does not fit is told in full by the pointer (title) and
+// by the keyboard (FullName).
 import { useComputed, useSignal } from '@preact/signals';
-import { useEffect, useMemo, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { percent, points, raw, signed, value } from './format';
+import type { Frame } from './frames';
 import { navigate, param } from './location';
 import { tops } from './model';
 import type { Matches } from './search';
@@ -69,6 +71,7 @@ interface Props {
 export function Table({ tree, byShare, matches }: Props) {
     const scroller = useRef<HTMLDivElement>(null);
     const seen = useSignal({ top: 0, height: 600 });
+    const named = useSignal<Named | null>(null);
     const shownColumns = useMemo(() => columns(tree, byShare), [tree, byShare]);
     const whole = tops.value;
     const all = useMemo(() => (whole ? functionsOfTop(whole) : functions(tree)), [tree, whole]);
@@ -113,12 +116,13 @@ export function Table({ tree, byShare, matches }: Props) {
                     <Spacer rows={first} />
                     {rows.map((row, i) => (
                         <Row key={row.frame.name + row.frame.file} row={row} columns={shownColumns} sum={sums[0]}
-                            index={first + i + 2} />
+                            index={first + i + 2} onNamed={(now) => (named.value = now)} />
                     ))}
                     <Spacer rows={sorted.length - first - rows.length} />
                 </tbody>
             </table>
             {sorted.length === 0 && <p class="faint nothing">No function matches the search.</p>}
+            {named.value && <FullName {...named.value} />}
         </div>
     );
 }
@@ -150,14 +154,52 @@ function Heading({ name, title, sortKey, direction, number }: HeadingProps) {
     );
 }
 
-function Row({ row, columns: shown, sum, index }: { row: FunctionRow; columns: Column[]; sum: number; index: number }) {
-    const { name, label, where, file } = row.frame;
+// The function whose button the keyboard is on.
+interface Named {
+    frame: Frame;
+    button: HTMLElement;
+}
+
+// Follows its button when the table scrolls: every scroll draws the table anew.
+function FullName({ frame: { name, file }, button }: Named) {
+    const box = useRef<HTMLDivElement>(null);
+    useLayoutEffect(() => {
+        const { left, top, bottom } = button.getBoundingClientRect();
+        const { offsetHeight, style } = box.current!;
+        style.transform = `translate(${left + 8}px, ${bottom + offsetHeight + 8 > window.innerHeight ? top - offsetHeight - 2 : bottom + 2}px)`;
+    });
+    return (
+        <div class="full-name" id="full-name" role="tooltip" ref={box}>
+            {name}{file && <small>{file}</small>}
+        </div>
+    );
+}
+
+// A class gives way to its method, but not wholly.
+function Label({ frame: { label, method } }: { frame: Frame }) {
+    const owner = label.slice(0, label.length - method.length);
+    return method
+        ? <span class="label split"><span class="owner" style={{ minWidth: `${Math.min(owner.length, 9)}ch` }}>{owner}</span><span class="method">{method}</span></span>
+        : <span class="label">{label}</span>;
+}
+
+interface RowProps {
+    row: FunctionRow;
+    columns: Column[];
+    sum: number;
+    index: number;
+    onNamed(named: Named | null): void;
+}
+
+function Row({ row, columns: shown, sum, index, onNamed }: RowProps) {
+    const { name, where, file } = row.frame;
     const search = () => navigate({ q: param('q') === name ? null : name }, 'push');
     return (
         <tr aria-rowindex={index} class={param('q') === name ? 'chosen' : ''}>
             <th scope="row" title={file ? `${name}\n${file}` : name}>
-                <button type="button" onClick={search}>
-                    <span class="label">{label}</span>
+                <button type="button" onClick={search} aria-describedby="full-name" onBlur={() => onNamed(null)}
+                    onFocus={({ currentTarget: button }) => button.matches(':focus-visible') && onNamed({ frame: row.frame, button })}>
+                    <Label frame={row.frame} />
                     <span class="where">{row.other ? 'too small to be sent' : tail(where || file)}</span>
                 </button>
             </th>

@@ -66,13 +66,14 @@ export function Tooltip({ tree, node, x, y, byShare }: Props) {
         const top = y + 18 + offsetHeight > window.innerHeight - 8 ? y - offsetHeight - 12 : y + 18;
         style.transform = `translate(${Math.max(8, left)}px, ${Math.max(8, top)}px)`;
     });
-    const { label, where, name, file } = tree.frames[tree.frame[node]];
+    const { label, method, where, name, file } = tree.frames[tree.frame[node]];
+    const path = method ? file : where || file;
     return (
         <div class="tooltip" role="tooltip" ref={box}>
             <h3>{label}</h3>
             {tree.other[node] === 1
                 ? <p class="faint">Frames too small to be sent, with their exact weight.</p>
-                : <p class="faint path">{where || file}{name !== label && where === file && <><br />{name}</>}</p>}
+                : <p class="faint path">{path}{name !== label && path === file && <>{path && <br />}{name}</>}</p>}
             {tree.sides.length > 1
                 ? <TwoSides tree={tree} node={node} byShare={byShare} />
                 : <OneSide tree={tree} node={node} />}

@@ -4,6 +4,7 @@
 // columns in sight are visited, and no pixel is painted twice in a row of boxes narrower than it, so
 // 100,000 nodes cost what is seen of them. All boxes lie on device pixels: crisp on any screen.
 import type { Paint, Theme } from './colours';
+import { fitted } from './frames';
 import { firstRightOf, nodeAt, type Layout, type Tree } from './tree';
 
 export const rowHeight = 21;
@@ -250,12 +251,13 @@ export class FlameView {
     // The label, and where it is in fainter ink behind it when there is room.
     private paintLabel(context: CanvasRenderingContext2D, node: number, x: number, y: number, room: number,
         faint: string): void {
-        const { label, where } = this.scene!.tree.frames[this.scene!.tree.frame[node]];
+        const frame = this.scene!.tree.frames[this.scene!.tree.frame[node]];
+        const { label, where } = frame;
         const fits = Math.floor(room / this.charWidth);
         if (fits < 2) {
             return;
         }
-        context.fillText(label.length <= fits ? label : `${label.slice(0, fits - 1)}…`, x, y, room);
+        context.fillText(fitted(frame, fits), x, y, room);
         if (where && label.length + 2 + where.length <= fits) {
             context.fillStyle = faint;
             context.fillText(where, x + (label.length + 1.5) * this.charWidth, y);

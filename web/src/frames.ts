@@ -5,6 +5,7 @@ export interface Frame {
     name: string;
     file: string;
     label: string;
+    method: string;     // the end of the label that must stay legible where it does not fit; may be empty
     where: string;
     group: string;
 }
@@ -20,12 +21,38 @@ function nodeFrame(name: string, file: string): Frame | null {
     const [, path, inner, line] = found;
     const label = inner.startsWith('(anonymous') ? '(anonymous)' : inner || '(anonymous)';
     const where = path ? (line === '0' ? path : `${path}:${line}`) : '';
-    return { name, file, label, where, group: nodeGroup(path) };
+    return { name, file, label, method: '', where, group: nodeGroup(path) };
 }
 
 function nodeGroup(path: string): string {
     const dependency = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path);
     return path === '' ? 'runtime' : path.startsWith('node:') ? 'node' : dependency ? dependency[1] : path;
+}
+
+// "kafka.server.KafkaApis$$Lambda/0x00007f2c.apply", also "kafka/server/…": the JVM's. Packages begin small and
+// classes do not. The address of a hidden class says nothing to a reader.
+const jvmName = /^((?:[\p{Ll}_][\w\p{L}]*[./])+)([\p{Lu}$_][\w$\p{L}]*(?:\.[\p{Lu}$][\w$\p{L}]*)*)(?:[./+]0x[\da-f]+)?(\.(?:<\w+>|[\w$\p{L}-]+))(?:\(.*)?$/u;
+const jvmFile = /^$|\.(?:java|scala|kt|kts|groovy|clj)$/;
+
+function jvmFrame(name: string, file: string): Frame | null {
+    const found = jvmFile.test(file) ? jvmName.exec(name) : null;
+    if (!found) {
+        return null;
+    }
+    const [, path, owner, method] = found;
+    const where = path.slice(0, -1).replaceAll('/', '.');
+    return { name, file, label: owner + method, method, where, group: where };
+}
+
+// The label in so many characters: of a method its class is cut first. A constructor is its class's.
+export function fitted({ label, method }: Frame, n: number): string {
+    if (label.length <= n) {
+        return label;
+    }
+    if (method && n > method.length + 3) {
+        return `${label.slice(0, n - method.length - 1)}…${method}`;
+    }
+    return method && n >= method.length - 1 && method[1] !== '<' ? method.slice(1) : `${label.slice(0, n - 1)}…`;
 }
 
 function group(name: string, file: string): string {
@@ -51,9 +78,10 @@ function group(name: string, file: string): string {
 
 export function describe(name: string, file: string): Frame {
     if (!name) {
-        return { name, file, label: '(unnamed)', where: file, group: 'unknown' };
+        return { name, file, label: '(unnamed)', method: '', where: file, group: 'unknown' };
     }
-    return nodeFrame(name, file) ?? { name, file, label: shortName(name), where: file, group: group(name, file) };
+    return nodeFrame(name, file) ?? jvmFrame(name, file) ??
+        { name, file, label: shortName(name), method: '', where: file, group: group(name, file) };
 }
 
 function shortName(name: string): string {
