@@ -9,7 +9,6 @@
 #include "formats/utf8.h"
 #include "net/timeparam.h"
 
-#include <ctype.h>
 #include <string.h>
 
 enum { AGENT_MAX = 128 };
@@ -43,15 +42,6 @@ static bool is_clean_text(struct bytes s)
     return clean_len(s) == s.len;
 }
 
-/* The characters that Pyroscope and its kin allow in a tenant's name. */
-static bool is_tenant(struct bytes t)
-{
-    for (size_t i = 0; i < t.len; i++)
-        if (!isalnum(t.data[i]) && !memchr("!-_.*'()", t.data[i], 8))
-            return false;
-    return t.len <= TENANT_MAX;
-}
-
 int intake_begin(struct intake *in, const struct intake_rules *rules, struct bytes tenant,
                  struct failure *f)
 {
@@ -60,12 +50,7 @@ int intake_begin(struct intake *in, const struct intake_rules *rules, struct byt
     in->times.now_ns = rules->now_ns;
     in->times.future_max_ms = rules->future_max_ms;
     in->tenant = tenant.len ? tenant : BYTES_LIT(TENANT_DEFAULT);
-    if (!is_tenant(in->tenant))
-        return fail(f, 400, "bad_tenant", "letters, digits or !-_.*'()",
-                    "X-Scope-OrgID \"%.*s\": at most %d bytes of these, it has %zu",
-                    (int)(in->tenant.len < 60 ? in->tenant.len : 60), (const char *)in->tenant.data,
-                    TENANT_MAX, in->tenant.len);
-    return 0;
+    return tenant_check(in->tenant, f);
 }
 
 /* key is canonical. 0 or TAGS_E_*. */

@@ -108,8 +108,7 @@ static void start(struct query *q, struct http_request *req, const char *const *
     l->q = q;
     l->http = req;
     l->write = write;
-    buf_append_bytes(&l->tenant, request_tenant(req));
-    if (read_params(l, names, needs_service, &f) != 0) {
+    if (request_tenant(req, &l->tenant, &f) != 0 || read_params(l, names, needs_service, &f) != 0) {
         http_respond_failure(req, &f);
         listing_free(l);
         return;

@@ -18,11 +18,12 @@ static const char *const two_sides[] = {"service",   "type",        "from",   "u
                                         "b.service", "b.type",      "b.from", "b.until", "b.match",
                                         "max_nodes", "granularity", "format", NULL};
 
-struct bytes request_tenant(const struct http_request *req)
+int request_tenant(const struct http_request *req, struct buf *out, struct failure *f)
 {
     struct bytes tenant = http_header(req, "X-Scope-OrgID");
 
-    return tenant.len ? tenant : BYTES_LIT(TENANT_DEFAULT);
+    buf_append_bytes(out, tenant.len ? tenant : BYTES_LIT(TENANT_DEFAULT));
+    return tenant_check(buf_bytes(out), f);
 }
 
 static bool is_one_of(struct bytes name, const char *const *names)
@@ -202,8 +203,8 @@ int request_read(struct request *out, enum endpoint endpoint, const struct http_
 
     out->endpoint = endpoint;
     out->n_sides = endpoint == ENDPOINT_DIFF ? 2 : 1;
-    buf_append_bytes(&out->tenant, request_tenant(req));
-    if (request_only(req, names[endpoint], f) != 0 || read_form(out, req, nodes_max, f) != 0)
+    if (request_tenant(req, &out->tenant, f) != 0 || request_only(req, names[endpoint], f) != 0 ||
+        read_form(out, req, nodes_max, f) != 0)
         return FAILURE;
     for (uint32_t s = 0; s < out->n_sides; s++)
         if (read_side(&out->sides[s], req, out->n_sides == 2 ? prefixes[s] : "", now_ns, f) != 0)

@@ -33,8 +33,8 @@ int request_read(struct request *out, enum endpoint endpoint, const struct http_
                  int64_t now_ns, int64_t nodes_max, struct failure *f);
 void request_deinit(struct request *r);
 
-/* X-Scope-OrgID, else TENANT_DEFAULT. */
-struct bytes request_tenant(const struct http_request *req);
+/* X-Scope-OrgID, else TENANT_DEFAULT. 0, or FAILURE: nobody can have that name. */
+int request_tenant(const struct http_request *req, struct buf *out, struct failure *f);
 
 /* 0, or FAILURE unless every parameter is one of names (NULL-terminated). */
 int request_only(const struct http_request *req, const char *const *names, struct failure *f);

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/varint.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 int tags_add(struct tags *t, struct bytes key, struct bytes value)
@@ -129,6 +130,25 @@ bool tag_is_dropped(struct bytes key)
         if (bytes_starts(key, bytes_str(prefixes[i])))
             return true;
     return false;
+}
+
+/* The characters that Pyroscope and its kin allow in a tenant's name. */
+static bool is_tenant(struct bytes t)
+{
+    for (size_t i = 0; i < t.len; i++)
+        if (!isalnum(t.data[i]) && !memchr("!-_.*'()", t.data[i], 8))
+            return false;
+    return t.len > 0 && t.len <= TENANT_MAX;
+}
+
+int tenant_check(struct bytes tenant, struct failure *f)
+{
+    if (is_tenant(tenant))
+        return 0;
+    return fail(f, 400, "bad_tenant", "letters, digits or !-_.*'()",
+                "X-Scope-OrgID \"%.*s\": at most %d bytes of these, it has %zu",
+                (int)(tenant.len < 60 ? tenant.len : 60), (const char *)tenant.data, TENANT_MAX,
+                tenant.len);
 }
 
 static void put_service(struct buf *b, struct bytes tenant, struct bytes service)

@@ -48,6 +48,10 @@ bool tag_is_dropped(struct bytes key);
 /* The tenant of a request without X-Scope-OrgID, written and read. */
 #define TENANT_DEFAULT "anonymous"
 enum { TENANT_MAX = 150 };
+struct failure;
+/* What X-Scope-OrgID may say, to who writes and who reads. 0, or FAILURE (400 bad_tenant) that names
+ * the rule. */
+int tenant_check(struct bytes tenant, struct failure *f);
 struct hash128 service_id(struct bytes tenant, struct bytes service);
 enum series_kind { SERIES_PLAIN = 0, SERIES_MARGINAL = 1 };
 struct hash128 series_id(enum series_kind kind, struct bytes tenant, struct bytes profile_type,

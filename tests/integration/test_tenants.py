@@ -32,6 +32,10 @@ class Tenants:
         with self.assertRaises(cluster.Refused) as refused:
             self.system.push(b"", headers={"X-Scope-OrgID": "a/b"}, service="private")
         self.assertEqual(refused.exception.status, 400)
+        with self.assertRaises(cluster.Refused) as unread:
+            services({"X-Scope-OrgID": "a/b"})
+        self.assertEqual(unread.exception.status, 400)
+        self.assertEqual(json.loads(unread.exception.body), json.loads(refused.exception.body))
 
 
 class StandaloneTenants(Tenants, unittest.TestCase):

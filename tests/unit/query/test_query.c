@@ -560,6 +560,43 @@ static void tenants_do_not_see_each_other(void **state)
     http_answer_deinit(&a);
 }
 
+static void assert_bad_tenant(struct rig *rig, const char *path, const char *tenant)
+{
+    struct buf header = {0};
+    struct http_answer a;
+
+    buf_printf(&header, "X-Scope-OrgID: %s\r\n", tenant);
+    a = get_with(rig, path, buf_cstr(&header));
+    assert_int_equal(a.status, 400);
+    assert_non_null(strstr(buf_cstr(&a.body), "\"bad_tenant\""));
+    assert_non_null(strstr(buf_cstr(&a.body), "at most 150 bytes"));
+    assert_non_null(strstr(buf_cstr(&a.body), "letters, digits or !-_.*'()"));
+    http_answer_deinit(&a);
+    buf_deinit(&header);
+}
+
+static void a_tenant_that_nobody_can_be_is_refused_with_the_rule(void **state)
+{
+    static const char *const paths[] = {("/api/v1/flamegraph?service=web" RANGE),
+                                        "/api/v1/top?service=web", "/api/v1/services",
+                                        "/api/v1/types?service=web", "/api/v1/diff?service=web"};
+    struct rig *rig = *state;
+    struct http_answer a;
+    char longest[152];
+
+    put_web(rig);
+    memset(longest, 'a', sizeof longest);
+    longest[151] = '\0';
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_bad_tenant(rig, paths[i], "a/b");
+        assert_bad_tenant(rig, paths[i], "a b");
+        assert_bad_tenant(rig, paths[i], longest);
+    }
+    a = get_with(rig, "/api/v1/services", "X-Scope-OrgID: a!-_.*'()9\r\n");
+    assert_int_equal(a.status, 200);
+    http_answer_deinit(&a);
+}
+
 static void folded_and_pprof_are_whole(void **state)
 {
     struct rig *rig = *state;
@@ -635,6 +672,7 @@ int main(void)
         TEST(an_empty_store_has_no_services),
         TEST(wrong_questions_are_refused_with_a_reason),
         TEST(tenants_do_not_see_each_other),
+        TEST(a_tenant_that_nobody_can_be_is_refused_with_the_rule),
         TEST(folded_and_pprof_are_whole),
         TEST(every_other_path_is_the_page_under_a_strict_policy),
         TEST(a_path_that_climbs_is_refused),
