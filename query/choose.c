@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { TYPES_LISTED = 8 };
+enum { NAME_SHOWN = 60 }; /* bytes of a name in a message: the list needs the rest */
 
 /* The distinct types of a service. Few: compared one by one. */
 struct types {
@@ -16,6 +16,11 @@ struct types {
 static bool is_of(const struct catalogue_entry *e, struct bytes tenant, struct bytes service)
 {
     return bytes_equal(e->tenant, tenant) && bytes_equal(e->service, service);
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 static void types_add(struct types *t, struct bytes type)
@@ -80,78 +85,90 @@ static const struct bytes *usual_type(const struct types *types)
     return types->n == 1 ? types->at : NULL;
 }
 
-static void list_types(const struct types *types, struct buf *out)
+/* Whole names, as many as fit into room. */
+static void list_types(const struct types *types, size_t room, struct buf *out)
 {
-    for (size_t i = 0; i < types->n && i < TYPES_LISTED; i++) {
-        buf_append_str(out, i ? ", " : "it has ");
-        buf_append_bytes(out, types->at[i]);
+    size_t n = 0;
+
+    for (; n < types->n && out->len + types->at[n].len + 2 <= room; n++) {
+        buf_append_str(out, n ? ", " : "");
+        buf_append_bytes(out, types->at[n]);
     }
-    if (types->n > TYPES_LISTED)
-        buf_append_str(out, ", …");
+    if (n < types->n)
+        buf_printf(out, "%s%zu more", n ? " and " : "", types->n - n);
 }
 
-static int no_type(const struct types *types, const struct request_side *side, int status,
+/* what: what is wrong, before the list of candidates. */
+static int no_type(const struct types *candidates, const struct request_side *side, int status,
                    const char *code, const char *what, struct failure *f)
 {
-    struct buf list = {0}, asked = {0};
+    struct buf list = {0}, head = {0};
 
-    list_types(types, &list);
     if (side->type.len)
-        buf_printf(&asked, "type \"%.*s\" of ", (int)side->type.len, (const char *)side->type.data);
-    fail(f, status, code, NULL, "%sservice \"%.*s\": %s; %s", buf_cstr(&asked),
-         (int)side->service.len, (const char *)side->service.data, what, buf_cstr(&list));
-    snprintf(f->hint, sizeof f->hint, "GET /api/v1/types lists them; name one with type=");
+        buf_printf(&head, "type \"%.*s\" of ", (int)min_size(side->type.len, NAME_SHOWN),
+                   (const char *)side->type.data);
+    buf_printf(&head, "service \"%.*s\": %s ", (int)min_size(side->service.len, NAME_SHOWN),
+               (const char *)side->service.data, what);
+    list_types(candidates, sizeof f->message - sizeof " and 1000000 more" - head.len, &list);
+    fail(f, status, code, "GET /api/v1/types lists them; name one with type=", "%s%s",
+         buf_cstr(&head), buf_cstr(&list));
     buf_deinit(&list);
-    buf_deinit(&asked);
+    buf_deinit(&head);
     return FAILURE;
 }
 
 enum { PART_NAME = 0, PART_SAMPLE_TYPE = 1 };
 
-/* The only type whose part is `asked`. *ret_several: more than one has it. */
-static const struct bytes *type_by_part(const struct types *types, int part, struct bytes asked,
-                                        bool *ret_several)
+/* Those that a word may stand for: the full name, else the sample type, else the first part. */
+static struct types types_meant(const struct types *types, struct bytes word)
 {
-    const struct bytes *found = NULL;
-
-    for (size_t i = 0; i < types->n; i++) {
-        if (!bytes_equal(part_of(types->at[i], part), asked))
-            continue;
-        *ret_several = found != NULL;
-        found = &types->at[i];
-        if (*ret_several)
-            return NULL;
-    }
-    return found;
-}
-
-static const struct bytes *asked_type(const struct types *types, struct bytes asked,
-                                      bool *ret_several)
-{
-    const struct bytes *found;
+    static const int parts[] = {PART_SAMPLE_TYPE, PART_NAME};
+    struct types meant = {0};
 
     for (size_t i = 0; i < types->n; i++)
-        if (bytes_equal(types->at[i], asked))
-            return &types->at[i];
-    found = type_by_part(types, PART_SAMPLE_TYPE, asked, ret_several);
-    return found || *ret_several ? found : type_by_part(types, PART_NAME, asked, ret_several);
+        if (bytes_equal(types->at[i], word))
+            types_add(&meant, types->at[i]);
+    for (size_t p = 0; p < sizeof parts / sizeof *parts && meant.n == 0; p++)
+        for (size_t i = 0; i < types->n; i++)
+            if (bytes_equal(part_of(types->at[i], parts[p]), word))
+                types_add(&meant, types->at[i]);
+    return meant;
+}
+
+static int take_type(struct request_side *side, struct bytes type)
+{
+    buf_reset(&side->type);
+    buf_append_bytes(&side->type, type);
+    return 0;
+}
+
+static int choose_usual(struct request_side *side, const struct types *types, struct failure *f)
+{
+    const struct bytes *usual = usual_type(types);
+
+    if (!usual)
+        return no_type(types, side, 400, "type_ambiguous", "say which type; it has", f);
+    return take_type(side, *usual);
+}
+
+static int choose_asked(struct request_side *side, const struct types *types, struct failure *f)
+{
+    struct types meant = types_meant(types, buf_bytes(&side->type));
+    int r;
+
+    if (meant.n == 0)
+        r = no_type(types, side, 404, "type_not_found", "there is none; it has", f);
+    else if (meant.n > 1)
+        r = no_type(&meant, side, 400, "type_ambiguous", "it may be", f);
+    else
+        r = take_type(side, meant.at[0]);
+    free(meant.at);
+    return r;
 }
 
 static int choose_type(struct request_side *side, const struct types *types, struct failure *f)
 {
-    struct bytes asked = buf_bytes(&side->type);
-    bool several = asked.len == 0;
-    const struct bytes *found = asked.len ? asked_type(types, asked, &several) : usual_type(types);
-
-    if (!found && asked.len == 0)
-        return no_type(types, side, 400, "type_ambiguous", "say which type", f);
-    if (!found && several)
-        return no_type(types, side, 400, "type_ambiguous", "it has to be given in full", f);
-    if (!found)
-        return no_type(types, side, 404, "type_not_found", "there is none", f);
-    buf_reset(&side->type);
-    buf_append_bytes(&side->type, *found);
-    return 0;
+    return side->type.len ? choose_asked(side, types, f) : choose_usual(side, types, f);
 }
 
 static void add_sources(const struct request_side *side, uint8_t number, struct bytes tenant,

@@ -471,6 +471,54 @@ static void a_type_may_be_named_by_its_sample_type(void **state)
     assert_error(rig, 400, "type_ambiguous", "/api/v1/flamegraph?service=web&type=process_cpu");
 }
 
+static void assert_says(struct rig *rig, int status, const char *path, const char *message)
+{
+    json_t *j = get(rig, status, path);
+
+    assert_string_equal(json_string_value(json_object_get(j, "message")), message);
+    json_decref(j);
+}
+
+static void an_ambiguous_type_lists_the_types_that_it_may_be(void **state)
+{
+    struct rig *rig = *state;
+
+    put_web(rig);
+    put_one(rig, (struct put){"web", "process_cpu:samples:count:cpu:nanoseconds", "v1", T0,
+                              "main:1 1", 1});
+    put_one(rig,
+            (struct put){"web", "wall:cpu:nanoseconds:wall:nanoseconds", "v1", T0, "main:1 1", 1});
+    rig->generation.written = (struct symbols_mark){0};
+    put_one(rig, (struct put){"other", "process_cpu:delay:count::", "v1", T0, "main:1 1", 1});
+    assert_says(rig, 400, "/api/v1/flamegraph?service=web&type=process_cpu",
+                "type \"process_cpu\" of service \"web\": it may be " CPU
+                ", process_cpu:samples:count:cpu:nanoseconds");
+    assert_says(rig, 400, "/api/v1/flamegraph?service=web&type=cpu",
+                "type \"cpu\" of service \"web\": it may be " CPU
+                ", wall:cpu:nanoseconds:wall:nanoseconds");
+    assert_says(rig, 404, "/api/v1/flamegraph?service=other&type=cpu",
+                "type \"cpu\" of service \"other\": there is none; it has "
+                "process_cpu:delay:count::");
+}
+
+static void types_that_do_not_fit_into_the_message_are_counted_and_none_is_cut(void **state)
+{
+    struct rig *rig = *state;
+    char types[9][64];
+
+    for (int i = 0; i < 9; i++) {
+        snprintf(types[i], sizeof types[i], "memory:kind_%d_of_many_objects:count:space:bytes", i);
+        put_one(rig, (struct put){"big", types[i], "v1", T0, "main:1 1", 1});
+    }
+    assert_says(rig, 400, "/api/v1/flamegraph?service=big&type=memory",
+                "type \"memory\" of service \"big\": it may be "
+                "memory:kind_0_of_many_objects:count:space:bytes, "
+                "memory:kind_1_of_many_objects:count:space:bytes, "
+                "memory:kind_2_of_many_objects:count:space:bytes, "
+                "memory:kind_3_of_many_objects:count:space:bytes, "
+                "memory:kind_4_of_many_objects:count:space:bytes and 4 more");
+}
+
 static void a_snapshot_has_its_mean(void **state)
 {
     struct rig *rig = *state;
@@ -667,6 +715,8 @@ int main(void)
         TEST(symbols_written_anew_under_another_epoch_are_not_mixed_up),
         TEST(a_lost_blob_is_a_gap_and_an_expired_one_is_not),
         TEST(a_type_may_be_named_by_its_sample_type),
+        TEST(an_ambiguous_type_lists_the_types_that_it_may_be),
+        TEST(types_that_do_not_fit_into_the_message_are_counted_and_none_is_cut),
         TEST(a_snapshot_has_its_mean),
         TEST(listings_say_what_there_is),
         TEST(an_empty_store_has_no_services),
