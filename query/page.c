@@ -1,12 +1,15 @@
 /*
- * The web page: the files built into the program, or those of web_dir for who works on them. A path
- * that names no file is a place within the page (a deep link) and gets index.html.
+ * The web page: the files built into the program, or those of web_dir for who works on them. The
+ * page is one, at /; the places within it are queries (web/src/location.ts). So a path that names
+ * no file is a mistake: a browser is shown the way, others get the API's error. To serve index.html
+ * there would show a blank page, whose relative addresses lead nowhere, and never what was meant.
  */
 #include "query/query_impl.h"
 
 #include "formats/inflate.h"
 #include "web_assets.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,9 +31,67 @@ static const char *caching(struct bytes path)
     return bytes_starts(path, BYTES_LIT("/assets/")) ? CACHE_FOR_EVER : CACHE_ASK;
 }
 
-static bool is_file_name(struct bytes path)
+/* The file of a path. */
+static struct bytes file_of(struct bytes path)
 {
-    return bytes_starts(path, BYTES_LIT("/assets/"));
+    return bytes_equal(path, BYTES_LIT("/")) ? BYTES_LIT("/index.html") : path;
+}
+
+/* ---- nothing there ----------------------------------------------------------------------------
+ */
+
+static void put_escaped(struct buf *out, struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (isalnum(text.data[i]))
+            buf_append_u8(out, text.data[i]);
+        else
+            buf_printf(out, "%%%02X", text.data[i]);
+}
+
+/* What was asked for, of the page itself. */
+static void put_query(const struct http_request *req, struct buf *out)
+{
+    struct bytes name, value;
+
+    for (size_t i = 0; i < http_n_params(req); i++) {
+        http_param_at(req, i, &name, &value);
+        buf_append_str(out, i ? "&amp;" : "?");
+        put_escaped(out, name);
+        buf_append_str(out, "=");
+        put_escaped(out, value);
+    }
+}
+
+/* From the folder of a path to the page's: relative, for a proxy may have taken a prefix off. */
+static void put_up(struct bytes path, struct buf *out)
+{
+    buf_append_str(out, "./");
+    for (size_t i = 1; i < path.len; i++)
+        if (path.data[i] == '/')
+            buf_append_str(out, "../");
+}
+
+static void no_page(struct http_request *req)
+{
+    struct buf up = {0}, query = {0}, out = {0};
+
+    put_up(http_path(req), &up);
+    put_query(req, &query);
+    buf_printf(&out,
+               "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+               "<meta name=\"viewport\" content=\"width=device-width\">\n"
+               "<meta name=\"color-scheme\" content=\"light dark\">\n"
+               "<title>Not found · Hearth</title>\n"
+               "<link rel=\"icon\" type=\"image/svg+xml\" href=\"%sfavicon.svg\">\n"
+               "<link rel=\"stylesheet\" href=\"%s404.css\">\n"
+               "<main>\n<h1>There is no page at this address</h1>\n"
+               "<p>Hearth has one page; what it shows stands behind the question mark: "
+               "<code>/?service=web</code></p>\n<p><a href=\"%s%s\">To the page</a></p>\n</main>\n",
+               buf_cstr(&up), buf_cstr(&up), buf_cstr(&up), buf_cstr(&query));
+    http_respond_buf(req, 404, "text/html; charset=utf-8", &out, PAGE_HEADERS CACHE_ASK);
+    buf_deinit(&up);
+    buf_deinit(&query);
 }
 
 static void not_found(struct http_request *req)
@@ -41,6 +102,21 @@ static void not_found(struct http_request *req)
     fail(&f, 404, "not_found", "docs/api.md lists the paths", "nothing is at %.*s",
          (int)(path.len < 200 ? path.len : 200), (const char *)path.data);
     http_respond_failure(req, &f);
+}
+
+static bool header_holds(const struct http_request *req, const char *name, const char *word)
+{
+    struct bytes value = http_header(req, name);
+
+    return value.len > 0 && memmem(value.data, value.len, word, strlen(word)) != NULL;
+}
+
+static void nothing_there(struct http_request *req)
+{
+    if (header_holds(req, "Accept", "text/html"))
+        no_page(req);
+    else
+        not_found(req);
 }
 
 /* ---- built in ---------------------------------------------------------------------------------
@@ -57,9 +133,7 @@ static const struct web_asset *asset_of(struct bytes path)
 /* Every browser says that it takes gzip; for who does not, it is undone. */
 static bool takes_gzip(const struct http_request *req)
 {
-    struct bytes accepted = http_header(req, "Accept-Encoding");
-
-    return accepted.len > 0 && memmem(accepted.data, accepted.len, "gzip", 4) != NULL;
+    return header_holds(req, "Accept-Encoding", "gzip");
 }
 
 static void respond_inflated(struct http_request *req, const struct web_asset *a,
@@ -94,15 +168,13 @@ static void respond_asset(struct http_request *req, const struct web_asset *a)
 
 static void on_built_in(struct http_request *req, void *ctx)
 {
-    const struct web_asset *a = asset_of(http_path(req));
+    const struct web_asset *a = asset_of(file_of(http_path(req)));
 
     (void)ctx;
-    if (!a && !is_file_name(http_path(req)))
-        a = asset_of(BYTES_LIT("/index.html"));
     if (a)
         respond_asset(req, a);
     else
-        not_found(req);
+        nothing_there(req);
 }
 
 /* ---- from a directory -------------------------------------------------------------------------
@@ -174,18 +246,15 @@ static bool read_file(const char *dir, struct bytes path, struct buf *out)
 static void on_directory(struct http_request *req, void *ctx)
 {
     struct query *q = ctx;
-    struct bytes path = http_path(req);
+    struct bytes path = file_of(http_path(req));
+    char name[PATH_BYTES_MAX + 1];
     struct buf out = {0};
-    char name[PATH_BYTES_MAX + 1] = "index.html";
 
+    snprintf(name, sizeof name, "%.*s", (int)path.len, (const char *)path.data);
     if (read_file(q->options->web_dir, path, &out))
-        snprintf(name, sizeof name, "%.*s", (int)path.len, (const char *)path.data);
-    else if (is_file_name(path) || !read_file(q->options->web_dir, BYTES_LIT("/index.html"), &out))
-        name[0] = '\0';
-    if (name[0])
         http_respond_buf(req, 200, content_type(name), &out, PAGE_HEADERS CACHE_ASK);
     else
-        not_found(req);
+        nothing_there(req);
     buf_deinit(&out);
 }
 

@@ -303,6 +303,21 @@ test('a window without data says so, and a bad selector says where it is bad', a
     complaints.length = 0;      // the browser itself notes the 400
 });
 
+test('an address that leads nowhere says so and links to the page, with the query that came along', async () => {
+    for (const path of ['/service/foo', '/x', '/x/y/z/']) {
+        const answer = await page.goto(`${hearth.url}${path}?service=shop&type=cpu`);
+        assert.equal(answer.status(), 404);
+        await page.getByRole('heading', { name: 'There is no page at this address' }).waitFor();
+        assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('h1')).fontWeight), '600', 'it has its style');
+        await page.getByRole('link').click();
+        await page.waitForSelector('.panes');
+        await settled();
+        assert.equal(page.url(), `${hearth.url}/?service=shop&type=cpu`);
+    }
+    assert.ok(complaints.every((text) => text.includes('404')), complaints.join('\n'));
+    complaints.length = 0;      // the browser itself notes the 404
+});
+
 test('lost windows and hidden frames are said, never silent; the table still has every function', async () => {
     await page.route('**/api/v1/flamegraph*', async (route) => {
         const answer = await (await route.fetch()).json();

@@ -78,7 +78,7 @@ static void acquire(struct rig *rig, uint32_t p)
     run_until(rig, &rig->done);
 }
 
-static int setup(void **state)
+static int setup_with(void **state, bool own_page)
 {
     struct rig *rig = calloc(1, sizeof *rig);
     struct key conf = key_conf();
@@ -92,6 +92,8 @@ static int setup(void **state)
     rig->writer = store_lmdb_new(&rig->loop, rig->env);
     rig->parser = options_new();
     options_bind(rig->parser, query_option_rows, &rig->options, "query");
+    if (own_page)
+        rig->options.web_dir = strdup(rig->dir);
     rig->http = http_server_new(&rig->loop, &http_limits_default);
     rig->query =
         query_new(&rig->loop, rig->http, store_lmdb_new(&rig->loop, rig->env), &rig->options);
@@ -103,6 +105,17 @@ static int setup(void **state)
                 &rig->done);
     run_until(rig, &rig->done);
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, false);
+}
+
+/* The page is read from the rig's directory. */
+static int setup_own_page(void **state)
+{
+    return setup_with(state, true);
 }
 
 static void on_closed(void *ctx)
@@ -661,9 +674,9 @@ static void folded_and_pprof_are_whole(void **state)
     http_answer_deinit(&a);
 }
 
-static void every_other_path_is_the_page_under_a_strict_policy(void **state)
+static void the_page_is_at_the_root_under_a_strict_policy(void **state)
 {
-    static const char *const paths[] = {"/", "/index.html", "/explore?service=web", "/a/b/c"};
+    static const char *const paths[] = {"/", "/index.html", "/?service=web"};
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         struct http_answer a = get_with(*state, paths[i], "");
@@ -679,6 +692,58 @@ static void every_other_path_is_the_page_under_a_strict_policy(void **state)
         assert_string_equal(http_answer_header(&a, "Cache-Control"), "no-cache");
         http_answer_deinit(&a);
     }
+}
+
+static void assert_no_page(struct rig *rig, const char *path, const char *link)
+{
+    struct http_answer a = get_with(rig, path, "Accept: text/html,*/*;q=0.8\r\n");
+
+    assert_int_equal(a.status, 404);
+    assert_string_equal(http_answer_header(&a, "Content-Type"), "text/html; charset=utf-8");
+    assert_non_null(strstr(http_answer_header(&a, "Content-Security-Policy"), "script-src 'self'"));
+    if (!strstr(buf_cstr(&a.body), link))
+        fail_msg("%s: no %s in %s", path, link, buf_cstr(&a.body));
+    http_answer_deinit(&a);
+    assert_error(rig, 404, "not_found", path);
+}
+
+static void a_path_of_nothing_is_told_to_people_and_to_programs(void **state)
+{
+    assert_no_page(*state, "/web", "<a href=\"./\">");
+    assert_no_page(*state, "/service/foo", "<a href=\"./../\">");
+    assert_no_page(*state, "/a/b/c/", "<a href=\"./../../../\">");
+    assert_no_page(*state, "/assets/none.js", "href=\"./../404.css\"");
+    assert_no_page(*state, "/x/y?service=%22%3E%3Cb%3E&type=cpu",
+                   "<a href=\"./../?service=%22%3E%3Cb%3E&amp;type=cpu\">");
+}
+
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    char path[96];
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void a_directory_of_the_page_is_served_the_same_way(void **state)
+{
+    struct rig *rig = *state;
+    struct http_answer a;
+
+    write_text(rig->dir, "index.html", "<title>own");
+    write_text(rig->dir, "own.css", "p {}");
+    a = get_with(rig, "/?service=web", "");
+    assert_int_equal(a.status, 200);
+    assert_string_equal(buf_cstr(&a.body), "<title>own");
+    http_answer_deinit(&a);
+    a = get_with(rig, "/own.css", "");
+    assert_string_equal(http_answer_header(&a, "Content-Type"), "text/css; charset=utf-8");
+    http_answer_deinit(&a);
+    assert_no_page(rig, "/service/foo", "<a href=\"./../\">");
 }
 
 static void a_path_that_climbs_is_refused(void **state)
@@ -724,7 +789,10 @@ int main(void)
         TEST(tenants_do_not_see_each_other),
         TEST(a_tenant_that_nobody_can_be_is_refused_with_the_rule),
         TEST(folded_and_pprof_are_whole),
-        TEST(every_other_path_is_the_page_under_a_strict_policy),
+        TEST(the_page_is_at_the_root_under_a_strict_policy),
+        TEST(a_path_of_nothing_is_told_to_people_and_to_programs),
+        cmocka_unit_test_setup_teardown(a_directory_of_the_page_is_served_the_same_way,
+                                        setup_own_page, teardown),
         TEST(a_path_that_climbs_is_refused),
         TEST(a_query_over_its_memory_is_refused_with_the_setting),
     };
