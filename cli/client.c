@@ -1,6 +1,7 @@
 #include "cli/client.h"
 
 #include "base/xalloc.h"
+#include "profile/series.h"
 
 #include <curl/curl.h>
 #include <jansson.h>
@@ -14,6 +15,7 @@ enum { CONNECT_TIMEOUT_S = 10, TIMEOUT_S = 300, REPLY_BYTES_MAX = 1 << 30 };
 struct client {
     CURL *curl;
     char *server;
+    const char *tenant;
     char error[CURL_ERROR_SIZE];
 };
 
@@ -39,6 +41,11 @@ void client_free(struct client *c)
     curl_global_cleanup();
     free(c->server);
     free(c);
+}
+
+void client_tenant(struct client *c, const char *tenant)
+{
+    c->tenant = tenant;
 }
 
 void client_reply_deinit(struct client_reply *r)
@@ -119,10 +126,26 @@ static int perform(struct client *c, struct buf *url, struct client_reply *ret, 
     return 0;
 }
 
+static struct curl_slist *add_tenant(const struct client *c, struct curl_slist *headers)
+{
+    char line[TENANT_MAX + 32];
+
+    if (!c->tenant)
+        return headers;
+    snprintf(line, sizeof line, "X-Scope-OrgID: %s", c->tenant);
+    return curl_slist_append(headers, line);
+}
+
 int client_get(struct client *c, struct buf *url, struct client_reply *ret, struct failure *f)
 {
+    struct curl_slist *headers = add_tenant(c, NULL);
+    int r;
+
     curl_easy_reset(c->curl);
-    return perform(c, url, ret, f);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    r = perform(c, url, ret, f);
+    curl_slist_free_all(headers);
+    return r;
 }
 
 int client_post(struct client *c, struct buf *url, struct bytes body, struct client_reply *ret,
@@ -134,6 +157,7 @@ int client_post(struct client *c, struct buf *url, struct bytes body, struct cli
     curl_easy_reset(c->curl);
     headers = curl_slist_append(headers, "Content-Type: application/octet-stream");
     headers = curl_slist_append(headers, "Expect:");
+    headers = add_tenant(c, headers);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);

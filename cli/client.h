@@ -11,6 +11,8 @@ struct client;
 
 struct client *client_new(const char *server);
 void client_free(struct client *c);
+/* Whose data is asked for; NULL: the default tenant's. A name that tenant_check takes, borrowed. */
+void client_tenant(struct client *c, const char *tenant);
 
 /* The path and query of a request, put together and escaped: url_add("service", "web") … A NULL or
  * empty value is left out. */

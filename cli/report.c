@@ -157,6 +157,14 @@ static void add_params(struct client *c, struct buf *url, const char *prefix,
     }
 }
 
+static struct client *client_of(const struct report *r)
+{
+    struct client *c = client_new(r->server);
+
+    client_tenant(c, r->tenant);
+    return c;
+}
+
 /* The figures above the table: the type's full name, how many profiles, what is lost. */
 static int read_figures(struct answer_side *s, struct bytes body, struct failure *f)
 {
@@ -218,7 +226,7 @@ static int fetch_side(const struct report *r, struct client *c, uint32_t side, s
 static int fetch_sides(const struct report *r, struct answer *a, struct answer_parts *parts,
                        struct failure *f)
 {
-    struct client *c = client_new(r->server);
+    struct client *c = client_of(r);
     int e = 0;
 
     for (uint32_t s = 0; s < r->n_sides && e == 0; s++)
@@ -239,7 +247,7 @@ static const char *endpoint_of(const struct report *r)
 static int pass_on(const struct report *r, struct buf *out, struct failure *f)
 {
     static const char *const formats[] = {"json", "pprof", "folded"};
-    struct client *c = client_new(r->server);
+    struct client *c = client_of(r);
     const char *endpoint = endpoint_of(r);
     char limit[16];
     struct buf url = {0};

@@ -15,7 +15,8 @@ struct report {
     char **files; /* NULL-terminated; diff: two */
     size_t n_files;
     const char *input_format; /* NULL: by first bytes */
-    const char *server; /* NULL: files */
+    const char *server;       /* NULL: files */
+    const char *tenant;       /* NULL: the default one */
     struct report_side sides[SIDES_MAX];
     enum answer_format format;
     const char *out; /* "-": standard output */

@@ -3,6 +3,7 @@
 #include "base/options.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "profile/series.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ static const char help_of_both[] =
     "From a server (when no file is given):\n"
     "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
     "  --service NAME       required\n"
+    "  --tenant NAME        whose service it is (X-Scope-OrgID); default: " TENANT_DEFAULT "\n"
     "  --type NAME          five-part name, or one part of it; default: CPU time\n"
     "  --from, --until TIME Unix time, RFC 3339 or now-1h; default: the last hour\n"
     "  --match SELECTOR     which series: '{env=\"prod\",version=~\"v1.*\"}' or env:prod\n";
@@ -59,6 +61,7 @@ enum {
     ARG_HELP = 'h',
     ARG_OUT = 'o',
     ARG_SERVER = 256,
+    ARG_TENANT,
     ARG_LINES,
     ARG_LIMIT,
     ARG_SORT,
@@ -79,6 +82,7 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, ARG_HELP},
     {"output", required_argument, NULL, ARG_OUT},
     {"server", required_argument, NULL, ARG_SERVER},
+    {"tenant", required_argument, NULL, ARG_TENANT},
     {"lines", no_argument, NULL, ARG_LINES},
     {"limit", required_argument, NULL, ARG_LIMIT},
     {"sort", required_argument, NULL, ARG_SORT},
@@ -145,6 +149,16 @@ static int set_side(struct report *r, int arg, const char *value)
     return -1;
 }
 
+static int set_tenant(struct report *r, const char *value)
+{
+    struct failure f;
+
+    if (tenant_check(bytes_str(value), &f) != 0)
+        return wrong_usage(r->verb, "--tenant: %s (%s)", f.message, f.hint);
+    r->tenant = value;
+    return -1;
+}
+
 /* text: the argument it came from. */
 static int set_one(struct report *r, int arg, const char *value, const char *text)
 {
@@ -160,6 +174,8 @@ static int set_one(struct report *r, int arg, const char *value, const char *tex
     case ARG_SERVER:
         r->server = value;
         return -1;
+    case ARG_TENANT:
+        return set_tenant(r, value);
     case ARG_INPUT_FORMAT:
         r->input_format = value;
         return -1;

@@ -318,6 +318,39 @@ test('an address that leads nowhere says so and links to the page, with the quer
     complaints.length = 0;      // the browser itself notes the 404
 });
 
+test('a tenant in the address is whose profiles are shown, and stays through the page', async () => {
+    const headers = { 'X-Scope-OrgID': 'team-a' };
+    await fetch(`${hearth.url}/api/v1/profiles?service=secret&from=now-1m`, { method: 'POST', headers, body: 'main;own 5\n' });
+    await until('it to be readable', async () =>
+        (await (await fetch(`${hearth.url}/api/v1/services`, { headers })).json()).services.length === 1);
+    await open('/?tenant=team-a');
+    const place = () => new URL(page.url()).searchParams;
+    assert.equal(place().get('service'), 'secret');
+    assert.equal(await page.locator('.tenant').innerText(), 'team-a');
+    assert.deepEqual(await page.locator('[id="one.service"] option').allInnerTexts(), ['secret']);
+    await hoverOn('own');
+    for (const name of ['Compare', 'Explore']) {
+        await page.getByRole('button', { name, exact: true }).click();
+        await settled();
+        assert.equal(place().get('tenant'), 'team-a', name);
+    }
+    assert.match(await page.locator('.brand').getAttribute('href'), /tenant=team-a/);
+    await page.locator('.brand').click();
+    await settled();
+    assert.equal(place().get('tenant'), 'team-a');
+    await page.goto(`${hearth.url}/?tenant=team-b`);
+    await page.getByText('No profiles yet').waitFor();
+    assert.match(await page.locator('pre').innerText(), /X-Scope-OrgID: team-b/);
+    complaints.length = 0;
+    for (const bad of ['a/b', 't%C3%A9%E2%9C%93']) {
+        await page.goto(`${hearth.url}/?tenant=${bad}`);
+        await page.getByText('No tenant has such a name').waitFor();
+        await page.getByText(/at most 150 bytes/).waitFor();
+    }
+    assert.ok(complaints.every((text) => text.includes('400')), complaints.join('\n'));
+    complaints.length = 0;      // the browser itself notes the 400
+});
+
 test('lost windows and hidden frames are said, never silent; the table still has every function', async () => {
     await page.route('**/api/v1/flamegraph*', async (route) => {
         const answer = await (await route.fetch()).json();

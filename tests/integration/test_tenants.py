@@ -1,6 +1,7 @@
 """Tenants, by X-Scope-OrgID, from the push to the page's API."""
 import json
 import os
+import subprocess
 import sys
 import unittest
 
@@ -36,6 +37,25 @@ class Tenants:
             services({"X-Scope-OrgID": "a/b"})
         self.assertEqual(unread.exception.status, 400)
         self.assertEqual(json.loads(unread.exception.body), json.loads(refused.exception.body))
+
+    def hearth(self, *args):
+        return subprocess.run([os.path.join(cluster.BIN, "hearth"), *args, "--server",
+                               f"http://127.0.0.1:{self.system.query_port}"], capture_output=True, text=True)
+
+    def test_the_command_line_names_the_tenant(self):
+        tenant = {"X-Scope-OrgID": "team-b"}
+        self.system.push(pprofgen.profile({"main;secret": 3}), headers=tenant, service="cli")
+        cluster.until(lambda: cluster.get(self.system.query_port, "/api/v1/top", headers=tenant, service="cli"),
+                      30, "the tenant's service")
+        for args in (["top", "--service", "cli"], ["query", "--service", "cli"],
+                     ["top", "--service", "cli", "-o", "json"], ["diff", "--service", "cli"]):
+            with self.subTest(args=args):
+                own = self.hearth(*args, "--tenant", "team-b")
+                self.assertEqual(own.returncode, 0, own.stderr)
+                self.assertIn("secret", own.stdout)
+                other = self.hearth(*args)
+                self.assertEqual(other.returncode, 1)
+                self.assertNotIn("secret", other.stdout)
 
 
 class StandaloneTenants(Tenants, unittest.TestCase):

@@ -44,6 +44,7 @@ effect(() => {
 });
 
 function Header() {
+    const tenant = param('tenant');
     const tab = (name: string, active: boolean, go: () => void) => (
         <button type="button" class="tab" aria-current={active ? 'page' : undefined} onClick={go}>{name}</button>
     );
@@ -54,7 +55,7 @@ function Header() {
     });
     return (
         <header>
-            <a class="brand" href="./" onClick={(event) => {
+            <a class="brand" href={`./${tenant && `?${new URLSearchParams({ tenant })}`}`} onClick={(event) => {
                 event.preventDefault();
                 explore();
             }}>
@@ -68,6 +69,7 @@ function Header() {
                 {tab('Explore', !comparing.value, () => comparing.value && explore())}
                 {tab('Compare', comparing.value, () => !comparing.value && navigate(compareFrom('')))}
             </nav>
+            {tenant && <span class="tenant" title="The tenant whose profiles these are (X-Scope-OrgID)">{tenant}</span>}
             <span class={`busy${answer.value.loading ? ' on' : ''}`} role="progressbar" aria-hidden={!answer.value.loading} />
         </header>
     );

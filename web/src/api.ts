@@ -1,6 +1,8 @@
 // The query API (docs/api.md), as far as the page uses it. Integers may exceed 2^53: they are read as
 // doubles, good enough for widths and shares; format.ts marks such a value as approximate.
 
+import { param } from './location';
+
 export interface Completeness {
     windows: number;
     gaps: number;
@@ -92,6 +94,12 @@ export class ApiError extends Error {
     }
 }
 
+// A character that a header cannot hold is one that no tenant's name can: the server says so.
+function headers(): Record<string, string> {
+    const tenant = param('tenant').replace(/[^\x21-\x7e]/g, '?');
+    return tenant ? { 'X-Scope-OrgID': tenant } : {};
+}
+
 type Params = Record<string, string | undefined>;
 
 function query(params: Params): string {
@@ -112,7 +120,7 @@ async function failure(response: Response): Promise<ApiError> {
 async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T> {
     let response;
     try {
-        response = await fetch(`./api/v1/${path}?${query(params)}`, { signal });
+        response = await fetch(`./api/v1/${path}?${query(params)}`, { headers: headers(), signal });
     } catch (cause) {
         if (signal?.aborted) {
             throw cause;

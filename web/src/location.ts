@@ -2,6 +2,7 @@
 // forward work. Names are those of the API (service, type, from, until, match; with a. and b. before
 // them in a comparison), and a few of the page's own:
 //   page=compare   view=flame|table|both   q (search)   zoom   sort   scale=absolute   palette=safe
+//   tenant (the API's header X-Scope-OrgID; nothing on the page changes it, so every link keeps it)
 import { computed, signal } from '@preact/signals';
 
 const search = signal(window.location.search);

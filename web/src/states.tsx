@@ -1,6 +1,7 @@
 // What is shown when there is no tree to show, and what must be said beside one that is not whole.
 import type { ApiError, Completeness, Hidden } from './api';
 import { ago, integer, percent } from './format';
+import { param } from './location';
 
 export function ErrorBox({ error }: { error: ApiError }) {
     return (
@@ -15,6 +16,7 @@ export function ErrorBox({ error }: { error: ApiError }) {
 
 const titles: Record<string, string> = {
     unreachable: 'Hearth does not answer',
+    bad_tenant: 'No tenant has such a name',
     selector_bad: 'The selector is not understood',
     regex_bad: 'The regular expression is not understood',
     service_not_found: 'No such service',
@@ -24,11 +26,12 @@ const titles: Record<string, string> = {
 };
 
 export function NoServices() {
+    const tenant = param('tenant');
     return (
         <div class="state" role="status">
             <h2>No profiles yet</h2>
             <p>Point an agent at this address, or push a profile by hand:</p>
-            <pre>curl --data-binary @cpu.pb.gz '{window.location.origin}/api/v1/profiles?service=web'</pre>
+            <pre>curl {tenant && `-H 'X-Scope-OrgID: ${tenant}' `}--data-binary @cpu.pb.gz '{window.location.origin}/api/v1/profiles?service=web'</pre>
             <p class="faint">The page looks again by itself every two seconds.</p>
         </div>
     );

@@ -187,6 +187,8 @@ static void wrong_usage_is_2_and_what_fails_is_1(void **state)
     assert_int_equal(RUN(verb_top, "--server", "http://127.0.0.1:1"), EXIT_USAGE);
     assert_int_equal(RUN(verb_top, a, "--server", "http://127.0.0.1:1"), EXIT_USAGE);
     assert_int_equal(RUN(verb_top, a, "--a", "env:x"), EXIT_USAGE);
+    assert_int_equal(RUN(verb_top, "--service", "x", "--tenant", "a/b"), EXIT_USAGE);
+    assert_int_equal(RUN(verb_top, "--service", "x", "--tenant", ""), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a, "--service", "x", "--tag", "nonsense"), EXIT_USAGE);
     assert_int_equal(RUN(verb_check_config, "nonsense"), EXIT_USAGE);
