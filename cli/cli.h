@@ -1,6 +1,7 @@
 /*
  * The command line: one function a verb, in a file of its own. argv[0] is the verb. A verb returns
- * the exit status: 0 done, 1 it did not work (said on stderr), 2 wrong usage.
+ * the exit status: 0 done, 1 it did not work (said on stderr), 2 wrong usage, 3 nothing matched
+ * (what, is said on stderr).
  */
 #ifndef HEARTH_CLI_CLI_H
 #define HEARTH_CLI_CLI_H
@@ -9,7 +10,7 @@
 
 #include <stdbool.h>
 
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, EXIT_NOTHING = 3 };
 
 typedef int verb(int argc, char **argv);
 verb verb_standalone, verb_push, verb_top, verb_query, verb_diff, verb_merge, verb_check_config,

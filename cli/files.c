@@ -66,7 +66,7 @@ int file_write(const char *path, struct bytes data, struct failure *f)
 
     if (!out)
         return failed(path, "open", f);
-    good = fwrite(data.data, 1, data.len, out) == data.len;
+    good = data.len == 0 || fwrite(data.data, 1, data.len, out) == data.len;
     good = (is_stdout ? fflush(out) : fclose(out)) == 0 && good;
     return good ? 0 : failed(path, "write", f);
 }

@@ -4,6 +4,7 @@
  */
 #include "cli/report.h"
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/files.h"
@@ -13,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { EMPTY_BYTES_MAX = 16 << 10 }; /* no answer without samples is longer */
 
 /* ---- from files -------------------------------------------------------------------------------
  */
@@ -166,7 +169,8 @@ static struct client *client_of(const struct report *r)
 }
 
 /* The figures above the table: the type's full name, how many profiles, what is lost. */
-static int read_figures(struct answer_side *s, struct bytes body, struct failure *f)
+static int read_figures(struct answer_side *s, struct bytes body, bool *ret_nothing,
+                        struct failure *f)
 {
     json_t *j = json_loadb((const char *)body.data, body.len, 0, NULL);
     const char *type = json_string_value(json_object_get(j, "type"));
@@ -183,12 +187,15 @@ static int read_figures(struct answer_side *s, struct bytes body, struct failure
     buf_append_str(&s->service, service);
     s->profiles = (uint64_t)json_integer_value(json_object_get(j, "profiles"));
     s->gaps = (uint64_t)json_integer_value(json_object_get(complete, "gaps"));
+    s->range.from_ns = json_integer_value(json_object_get(j, "from")) * NS_PER_MS;
+    s->range.until_ns = json_integer_value(json_object_get(j, "until")) * NS_PER_MS;
+    *ret_nothing = json_integer_value(json_object_get(j, "n_functions")) == 0;
     json_decref(j);
     return 0;
 }
 
 static int fetch_figures(const struct report *r, struct client *c, uint32_t side, struct answer *a,
-                         struct failure *f)
+                         bool *ret_nothing, struct failure *f)
 {
     struct buf url = {0}, body = {0};
     int e;
@@ -198,7 +205,7 @@ static int fetch_figures(const struct report *r, struct client *c, uint32_t side
     url_add(c, &url, "limit", "1");
     e = client_get_ok(c, &url, &body, f);
     if (e == 0)
-        e = read_figures(&a->sides[side], buf_bytes(&body), f);
+        e = read_figures(&a->sides[side], buf_bytes(&body), ret_nothing, f);
     buf_deinit(&url);
     buf_deinit(&body);
     return e;
@@ -208,6 +215,7 @@ static int fetch_side(const struct report *r, struct client *c, uint32_t side, s
                       struct answer_parts *parts, struct failure *f)
 {
     struct buf url = {0}, body = {0};
+    bool nothing;
     int e;
 
     url_path(&url, "/api/v1/flamegraph");
@@ -217,7 +225,7 @@ static int fetch_side(const struct report *r, struct client *c, uint32_t side, s
     if (e == 0)
         e = add_body(r, buf_bytes(&body), r->server, side, a, parts, f);
     if (e == 0)
-        e = fetch_figures(r, c, side, a, f);
+        e = fetch_figures(r, c, side, a, &nothing, f);
     buf_deinit(&url);
     buf_deinit(&body);
     return e;
@@ -243,8 +251,27 @@ static const char *endpoint_of(const struct report *r)
                                                                    : "/api/v1/flamegraph";
 }
 
+/* Of an answer that is not read here the server is asked whether there is anything in it: when it
+ * is so short that there may be nothing. */
+static int judge_passed(const struct report *r, struct client *c, size_t len, int *ret_status,
+                        struct failure *f)
+{
+    struct answer a = {.n_sides = r->n_sides};
+    bool nothing[SIDES_MAX];
+    int e = 0;
+
+    if (len > EMPTY_BYTES_MAX)
+        return 0;
+    for (uint32_t s = 0; s < r->n_sides && e == 0; s++)
+        e = fetch_figures(r, c, s, &a, &nothing[s], f);
+    if (e == 0)
+        *ret_status = report_nothing(r, &a, nothing);
+    answer_deinit(&a);
+    return e;
+}
+
 /* The server's own answer. */
-static int pass_on(const struct report *r, struct buf *out, struct failure *f)
+static int pass_on(const struct report *r, struct buf *out, int *ret_status, struct failure *f)
 {
     static const char *const formats[] = {"json", "pprof", "folded"};
     struct client *c = client_of(r);
@@ -265,6 +292,8 @@ static int pass_on(const struct report *r, struct buf *out, struct failure *f)
         url_add(c, &url, "granularity", r->granularity == GRANULARITY_LINE ? "line" : "function");
     }
     e = client_get_ok(c, &url, out, f);
+    if (e == 0)
+        e = judge_passed(r, c, out->len, ret_status, f);
     buf_deinit(&url);
     client_free(c);
     return e;
@@ -303,7 +332,24 @@ static enum granularity granularity_of(const struct report *r)
     return table ? GRANULARITY_FUNCTION : r->granularity;
 }
 
-static int make_answer(const struct report *r, struct buf *out, struct failure *f)
+static bool is_empty(const struct tree *t, uint32_t column)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->self[column][i])
+            return false;
+    return true;
+}
+
+static int judge(const struct report *r, const struct answer *a)
+{
+    bool nothing[SIDES_MAX];
+
+    for (uint32_t s = 0; s < r->n_sides; s++)
+        nothing[s] = is_empty(&a->tree, s);
+    return report_nothing(r, a, nothing);
+}
+
+static int make_answer(const struct report *r, struct buf *out, int *ret_status, struct failure *f)
 {
     struct answer a = {.n_sides = r->n_sides, .granularity = granularity_of(r)};
     struct answer_parts parts = {0};
@@ -312,10 +358,19 @@ static int make_answer(const struct report *r, struct buf *out, struct failure *
     a.symbols = symbols_new();
     e = r->server ? fetch_sides(r, &a, &parts, f) : add_files(r, &a, &parts, f);
     answer_zip(&a, &parts);
-    if (e == 0)
+    if (e == 0) {
+        *ret_status = judge(r, &a);
         write_answer(r, &a, out);
+    }
     answer_deinit(&a);
     return e;
+}
+
+/* One without rows is not printed. A file is written nevertheless: an older one would pass for the
+ * answer. */
+static bool is_table_on_screen(const struct report *r)
+{
+    return r->format == FORMAT_TEXT && strcmp(r->out, "-") == 0;
 }
 
 int report_run(struct report *r)
@@ -325,18 +380,18 @@ int report_run(struct report *r)
                  is_same(r->sides[0].type, r->sides[1].type);
     struct buf out = {0};
     struct failure f;
-    int e = 0;
+    int e = 0, status = 0;
 
     if (r->format == FORMAT_PPROF && strcmp(r->out, "-") == 0 && isatty(STDOUT_FILENO))
         return wrong_usage(r->verb, "pprof is not for a terminal: redirect it, or -o FILE.pb.gz");
     if (whole)
         e = subtract_whole(r, &out, &f);
     if (e == 0 && out.len == 0)
-        e = pass ? pass_on(r, &out, &f) : make_answer(r, &out, &f);
-    if (e == 0)
+        e = pass ? pass_on(r, &out, &status, &f) : make_answer(r, &out, &status, &f);
+    if (e == 0 && !(status == EXIT_NOTHING && is_table_on_screen(r)))
         e = file_write(r->out, buf_bytes(&out), &f);
     buf_deinit(&out);
-    return e == 0 ? 0 : complain(r->verb, &f);
+    return e == 0 ? status : complain(r->verb, &f);
 }
 
 /* ---- the verbs --------------------------------------------------------------------------------

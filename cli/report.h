@@ -30,4 +30,7 @@ int report_args(struct report *r, int argc, char **argv);
 /* Reads, merges, writes; the exit status. */
 int report_run(struct report *r);
 
+/* Says on stderr which sides nothing matched; EXIT_NOTHING if that is all of them, else 0. */
+int report_nothing(const struct report *r, const struct answer *a, const bool nothing[SIDES_MAX]);
+
 #endif

@@ -198,6 +198,50 @@ static void wrong_usage_is_2_and_what_fails_is_1(void **state)
     assert_int_equal(RUN(verb_push, a, "--service", "x", "--server", "http://127.0.0.1:1"), 1);
 }
 
+/* What a file descriptor is written to goes to a file instead; returns the way back. */
+static int capture(int fd, const char *file)
+{
+    int kept = dup(fd), to = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    fflush(NULL);
+    assert_true(kept >= 0 && to >= 0 && dup2(to, fd) == fd);
+    close(to);
+    return kept;
+}
+
+static void release(int fd, int kept)
+{
+    fflush(NULL);
+    assert_int_equal(dup2(kept, fd), fd);
+    close(kept);
+}
+
+static void files_without_samples_are_told_and_end_with_3(void **state)
+{
+    const char *none = write_profile("none.pb", "work", 0), *a = write_profile("a.pb", "work", 7);
+    const char *err = path("err.txt"), *shown = path("shown.txt"), *out = path("out.json");
+    int kept_out = capture(STDOUT_FILENO, shown), kept_err = capture(STDERR_FILENO, err);
+    int top = RUN(verb_top, none, none), query = RUN(verb_query, none);
+    int diff = RUN(verb_diff, none, none), json = RUN(verb_top, none, "-o", out);
+    int half = RUN(verb_diff, none, a, "-o", path("half.txt"));
+    struct stat st;
+
+    (void)state;
+    release(STDOUT_FILENO, kept_out);
+    release(STDERR_FILENO, kept_err);
+    assert_int_equal(top, EXIT_NOTHING);
+    assert_int_equal(query, EXIT_NOTHING);
+    assert_int_equal(diff, EXIT_NOTHING);
+    assert_int_equal(json, EXIT_NOTHING);
+    assert_int_equal(half, 0);
+    assert_holds(err, "hearth top: no samples in ");
+    assert_holds(err, "none.pb and 1 more, type ");
+    assert_holds(err, "hearth diff: b: no samples in ");
+    assert_int_equal(stat(shown, &st), 0);
+    assert_int_equal(st.st_size, 0); /* no table */
+    assert_holds(out, "\"functions\":[]");
+}
+
 static void a_file_that_is_no_profile_is_refused_by_name(void **state)
 {
     const char *bad = path("bad.pb");
@@ -339,6 +383,7 @@ int main(void)
         TEST(merge_keeps_every_type_and_may_be_read_again),
         TEST(pprof_out_is_pprof_in),
         TEST(wrong_usage_is_2_and_what_fails_is_1),
+        TEST(files_without_samples_are_told_and_end_with_3),
         TEST(a_file_that_is_no_profile_is_refused_by_name),
         TEST(files_of_any_format_are_read),
         TEST(of_several_kinds_cpu_time_is_shown_and_all_are_merged),
