@@ -292,6 +292,14 @@ static int check_options(const struct aggregator_options *o, struct failure *f)
     return 0;
 }
 
+void aggregator_check(void *ctx, struct options *options)
+{
+    struct failure f;
+
+    if (check_options(ctx, &f))
+        options_refuse(options, &f);
+}
+
 static void host_init(struct aggregator *a, uv_loop_t *loop, struct store *store)
 {
     a->host = (struct partition_host){

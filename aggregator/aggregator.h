@@ -2,11 +2,11 @@
  * Aggregator worker: log in, store out. One thread, one loop, one consumer, one store connection; a
  * process may run several, which share nothing.
  *
- * In memory are only *deltas*: what has been counted since the last flush. A flush merges each delta
- * with the blob that the store has for that series, type and window, writes the result under a new
- * name, and makes all of it count in one atomic commit together with the offset and the dedup table.
- * So recovery, late profiles and reopened windows are no special cases: the stored state is always a
- * function of a prefix of the log, and a crash costs only what can be read again.
+ * In memory are only *deltas*: what has been counted since the last flush. A flush merges each
+ * delta with the blob that the store has for that series, type and window, writes the result under
+ * a new name, and makes all of it count in one atomic commit together with the offset and the dedup
+ * table. So recovery, late profiles and reopened windows are no special cases: the stored state is
+ * always a function of a prefix of the log, and a crash costs only what can be read again.
  */
 #ifndef HEARTH_AGGREGATOR_AGGREGATOR_H
 #define HEARTH_AGGREGATOR_AGGREGATOR_H
@@ -17,18 +17,27 @@
 
 #define AGGREGATOR_OPTIONS(X)                                                                      \
     X(DURATION, window, "1m", 1000, 3600000, NULL, "width of the base windows")                    \
-    X(DURATION, late_max, "24h", 0, INT64_MAX, NULL, "count profiles up to this long after their time; later ones are dropped and counted") \
+    X(DURATION, late_max, "24h", 0, INT64_MAX, NULL,                                               \
+      "count profiles up to this long after their time; later ones are dropped and counted")       \
     X(DURATION, flush_interval, "2s", 50, 60000, NULL, "time between flushes of open windows")     \
-    X(DURATION, keep_base, "7d", 60000, INT64_MAX, NULL, "how long base windows are kept after their last change") \
-    X(SIZE, delta_max, "256MiB", 1 << 20, INT64_C(1) << 40, NULL, "flush early when the deltas of a worker take this much memory") \
-    X(SIZE, generation_max, "32MiB", 4096, 512 << 20, NULL, "symbols of a service begin a new generation at this size") \
-    X(INT, series_per_service_max, "20000", 1, 10000000, NULL, "distinct series and types of a service in a partition; the rest goes to __other__") \
-    X(DURATION, source_forget, "7d", 60000, INT64_MAX, NULL, "forget the sequence of a silent source after this long")
+    X(DURATION, keep_base, "7d", 60000, INT64_MAX, NULL,                                           \
+      "how long base windows are kept after their last change")                                    \
+    X(SIZE, delta_max, "256MiB", 1 << 20, INT64_C(1) << 40, NULL,                                  \
+      "flush early when the deltas of a worker take this much memory")                             \
+    X(SIZE, generation_max, "32MiB", 4096, 512 << 20, NULL,                                        \
+      "symbols of a service begin a new generation at this size")                                  \
+    X(INT, series_per_service_max, "20000", 1, 10000000, NULL,                                     \
+      "distinct series and types of a service in a partition; the rest goes to __other__")         \
+    X(DURATION, source_forget, "7d", 60000, INT64_MAX, NULL,                                       \
+      "forget the sequence of a silent source after this long")
 
 struct aggregator_options {
     AGGREGATOR_OPTIONS(OPTION_FIELD)
 };
 extern const struct option_row aggregator_option_rows[];
+
+/* For options_check; ctx: the struct aggregator_options. */
+void aggregator_check(void *ctx, struct options *options);
 
 struct aggregator;
 
@@ -40,7 +49,7 @@ typedef int aggregator_consumer_cb(uv_loop_t *loop, const struct log_consumer_ev
 int aggregator_new(uv_loop_t *loop, struct store *store, aggregator_consumer_cb *consumer_new,
                    void *consumer_ctx, const struct aggregator_options *o, struct aggregator **ret,
                    struct failure *f);
-bool aggregator_ready(const struct aggregator *a, struct buf *why);     /* owns, loaded, not lagging */
+bool aggregator_ready(const struct aggregator *a, struct buf *why); /* owns, loaded, not lagging */
 /* Flushes, releases, closes consumer and store; then closed, once; frees. */
 void aggregator_close(struct aggregator *a, void (*closed)(void *ctx), void *ctx);
 

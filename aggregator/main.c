@@ -3,6 +3,7 @@
 #include "aggregator/worker.h"
 #include "base/xalloc.h"
 #include "net/daemon.h"
+#include "store/redis_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,12 +39,29 @@ struct program {
     uv_timer_t stopped;
 };
 
+static void check_options(void *ctx, struct options *o)
+{
+    const struct program *p = ctx;
+    struct redis_url url;
+    struct failure f;
+
+    daemon_check_address(o, p->main.admin, "admin");
+    if (log_kafka_check(&p->kafka, &f))
+        options_refuse(o, &f);
+    if (redis_url_parse(p->redis.redis_url, &url, &f))
+        options_refuse(o, &f);
+    else
+        redis_url_deinit(&url);
+}
+
 static void bind_options(struct options *o, struct program *p)
 {
     options_bind(o, main_option_rows, &p->main, "hearth-aggregator");
     options_bind(o, aggregator_option_rows, &p->aggregator, "Aggregation");
     options_bind(o, log_kafka_option_rows, &p->kafka, "Kafka");
     options_bind(o, store_redis_option_rows, &p->redis, "Redis");
+    options_check(o, aggregator_check, &p->aggregator);
+    options_check(o, check_options, p);
 }
 
 /* "name" for one worker, "name-2" and so on for more. */

@@ -221,6 +221,16 @@ static void on_stop(void *ctx)
 /* ---- start ------------------------------------------------------------------------------------
  */
 
+static void check_options(void *ctx, struct options *o)
+{
+    const struct standalone *s = ctx;
+
+    daemon_check_addresses(o, s->o.listen, "listen");
+    daemon_check_address(o, s->o.grpc_listen, "grpc_listen");
+    daemon_check_address(o, s->o.admin, "admin");
+    collector_socket_check(o, s->o.socket, s->o.socket_mode);
+}
+
 static char *default_data_dir(void)
 {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -359,7 +369,7 @@ static int start(struct standalone *s, struct failure *f)
 {
     struct http_limits limits = limits_of(s);
 
-    if (pull_check(&s->collector_options, f) != 0 || open_data(s, f) != 0)
+    if (open_data(s, f) != 0)
         return FAILURE;
     s->producer = log_local_producer_new(&s->loop, s->log);
     s->http = http_server_new(&s->loop, &limits);
@@ -421,6 +431,9 @@ int verb_standalone(int argc, char **argv)
     options_bind(s.options, aggregator_option_rows, &s.aggregator_options, "Aggregation");
     options_bind(s.options, query_option_rows, &s.query_options, "Queries");
     options_bind(s.options, log_local_option_rows, &s.log_options, "Local log");
+    options_check(s.options, check_options, &s);
+    options_check(s.options, pull_check, &s.collector_options);
+    options_check(s.options, aggregator_check, &s.aggregator_options);
     if (daemon_options_load(s.options, &s.daemon_options, "hearth " NAME, &argc, argv, &status) ==
         0)
         status = run(&s);

@@ -65,12 +65,27 @@ struct program {
     struct collector *collector;
 };
 
+static void check_options(void *ctx, struct options *o)
+{
+    const struct program *p = ctx;
+    struct failure f;
+
+    daemon_check_addresses(o, p->o.listen, "listen");
+    daemon_check_address(o, p->o.grpc_listen, "grpc_listen");
+    daemon_check_address(o, p->o.admin, "admin");
+    collector_socket_check(o, p->o.socket, p->o.socket_mode);
+    if (!p->o.log_dir && log_kafka_check(&p->kafka, &f))
+        options_refuse(o, &f);
+}
+
 static void bind_options(struct program *p, struct options *o)
 {
     options_bind(o, main_option_rows, &p->o, "Collector");
     options_bind(o, collector_option_rows, &p->collector_options, "Uploads");
     options_bind(o, log_kafka_option_rows, &p->kafka, "Kafka");
     options_bind(o, log_local_option_rows, &p->local, "Local log");
+    options_check(o, check_options, p);
+    options_check(o, pull_check, &p->collector_options);
 }
 
 static struct http_limits limits_of(struct program *p)
@@ -188,8 +203,7 @@ static void on_stop(void *ctx)
 
 static int start(struct program *p, struct failure *f)
 {
-    if (pull_check(&p->collector_options, f) || listen_all(p, f) ||
-        daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
+    if (listen_all(p, f) || daemon_admin(p->daemon, p->o.admin, is_ready, p, f) || open_log(p, f))
         return FAILURE;
     p->collector = collector_new(&p->loop, p->http, p->log, &p->collector_options);
     if (p->grpc)

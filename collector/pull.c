@@ -309,6 +309,23 @@ static int each_word(const char *list, word_cb *cb, void *ctx, struct failure *f
     return r;
 }
 
+struct refusing {
+    struct options *options;
+    word_cb *cb;
+    void *ctx;
+};
+
+static int refuse_word(void *ctx, const char *word, struct failure *unused)
+{
+    const struct refusing *r = ctx;
+    struct failure f;
+
+    (void)unused;
+    if (r->cb(r->ctx, word, &f))
+        options_refuse(r->options, &f);
+    return 0;
+}
+
 static int want_kind(void *ctx, const char *word, struct failure *f)
 {
     bool *wanted = ctx;
@@ -333,23 +350,33 @@ static int check_target(void *ctx, const char *word, struct failure *f)
     return r;
 }
 
-int pull_check(const struct collector_options *o, struct failure *f)
+/* Calls cb for each word, and tells of each that it refuses. */
+static void check_words(struct options *o, const char *list, word_cb *cb, void *ctx)
 {
+    struct refusing r = {o, cb, ctx};
+
+    each_word(list, refuse_word, &r, NULL);
+}
+
+void pull_check(void *ctx, struct options *options)
+{
+    const struct collector_options *o = ctx;
     bool wanted[N_KINDS];
     struct networks allowed;
+    struct failure f;
     size_t n = 0;
-    int r;
 
-    if (each_word(o->pull_profiles, want_kind, wanted, f) ||
-        each_word(o->pull_targets, check_target, &n, f))
-        return FAILURE;
-    if (n > 0 && o->pull_cpu >= o->pull_interval)
-        return fail(f, 400, "bad_option", "such as pull_interval 15s, pull_cpu 14s",
-                    "pull_cpu (%lld ms) is not less than pull_interval (%lld ms)",
-                    (long long)o->pull_cpu, (long long)o->pull_interval);
-    r = networks_parse(&allowed, o->pull_allow, "pull_allow", f);
+    check_words(options, o->pull_profiles, want_kind, wanted);
+    check_words(options, o->pull_targets, check_target, &n);
+    if (n > 0 && o->pull_cpu >= o->pull_interval) {
+        fail(&f, 400, "bad_option", "such as pull_interval 15s, pull_cpu 14s",
+             "pull_cpu (%lld ms) is not less than pull_interval (%lld ms)", (long long)o->pull_cpu,
+             (long long)o->pull_interval);
+        options_refuse(options, &f);
+    }
+    if (networks_parse(&allowed, o->pull_allow, "pull_allow", &f))
+        options_refuse(options, &f);
     networks_deinit(&allowed);
-    return r;
 }
 
 /* Targets start at moments of their own within the first interval. */

@@ -36,11 +36,12 @@
 
 struct collector;
 struct collector_options;
+struct options;
 struct profile_limits;
 struct pull;
 
-/* Are the options good? 0 or FAILURE, which names the setting. */
-int pull_check(const struct collector_options *o, struct failure *f);
+/* For options_check; ctx: the struct collector_options. */
+void pull_check(void *ctx, struct options *options);
 /* NULL without targets. The options must have passed pull_check. */
 struct pull *pull_new(uv_loop_t *loop, struct collector *c, const struct collector_options *o,
                       const struct profile_limits *limits);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { ADDRESS_MAX = 160 };
+
 /* Why "auto" must not listen; NULL: it may. */
 static const char *auto_obstacle(void)
 {
@@ -21,11 +23,22 @@ static const char *auto_obstacle(void)
     return http_unix_answers(COLLECTOR_SOCKET_AUTO) ? "another agent answers on it" : NULL;
 }
 
+static bool is_off(const char *option)
+{
+    return !option || !*option || strcmp(option, "off") == 0;
+}
+
+/* What is cut here is too long for a socket, too. */
+static void write_address(char address[ADDRESS_MAX], const char *path)
+{
+    snprintf(address, ADDRESS_MAX, "unix:%s", path);
+}
+
 static int listen_on(struct http_server *http, const char *path, struct failure *f)
 {
-    char address[160];
+    char address[ADDRESS_MAX];
 
-    snprintf(address, sizeof address, "unix:%s", path);
+    write_address(address, path);
     return http_listen(http, address, "socket", NULL, f);
 }
 
@@ -54,9 +67,25 @@ int collector_socket_mode(const char *option, mode_t *ret, struct failure *f)
     return 0;
 }
 
+void collector_socket_check(struct options *o, const char *socket, const char *mode)
+{
+    struct http_address a;
+    char address[ADDRESS_MAX];
+    struct failure f;
+    mode_t m;
+
+    if (collector_socket_mode(mode, &m, &f))
+        options_refuse(o, &f);
+    if (is_off(socket) || strcmp(socket, "auto") == 0)
+        return;
+    write_address(address, socket);
+    if (http_address_parse(&a, address, "socket", &f))
+        options_refuse(o, &f);
+}
+
 int collector_listen_socket(struct http_server *http, const char *option, struct failure *f)
 {
-    if (!option || !*option || strcmp(option, "off") == 0)
+    if (is_off(option))
         return 0;
     if (strcmp(option, "auto") == 0)
         return listen_auto(http);

@@ -6,10 +6,13 @@
 #ifndef HEARTH_COLLECTOR_SOCKET_H
 #define HEARTH_COLLECTOR_SOCKET_H
 
+#include "base/options.h"
 #include "net/http.h"
 
 #define COLLECTOR_SOCKET_AUTO "/var/run/datadog/apm.socket"
 
+/* For checks (options_check): socket and socket_mode. */
+void collector_socket_check(struct options *o, const char *socket, const char *mode);
 /* Permissions of unix sockets: "0666". 0 or FAILURE. */
 int collector_socket_mode(const char *option, mode_t *ret, struct failure *f);
 /* 0, also when "auto" finds no place (logged); or FAILURE. */

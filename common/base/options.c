@@ -47,6 +47,7 @@ void options_free(struct options *o)
         *text = NULL;
     }
     free(o->list);
+    free(o->checks);
     free_texts(&o->errors);
     free_texts(&o->warnings);
     free(o);
@@ -97,6 +98,27 @@ __attribute__((format(printf, 3, 4))) static void warn(struct options *o, const 
     va_start(args, fmt);
     add_message(&o->warnings, source, fmt, args);
     va_end(args);
+}
+
+void options_check(struct options *o, options_check_cb *check, void *ctx)
+{
+    XGROW(o->checks, o->cap_checks, o->n_checks + 1);
+    o->checks[o->n_checks++] = (struct check){check, ctx};
+}
+
+size_t options_run_checks(struct options *o)
+{
+    size_t before = o->errors.n;
+
+    for (size_t i = 0; i < o->n_checks; i++)
+        o->checks[i].check(o->checks[i].ctx, o);
+    return o->errors.n - before;
+}
+
+void options_refuse(struct options *o, const struct failure *f)
+{
+    add_text(&o->errors,
+             f->hint[0] ? xasprintf("%s (%s)", f->message, f->hint) : xstrdup(f->message));
 }
 
 size_t options_errors(const struct options *o)

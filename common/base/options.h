@@ -15,25 +15,26 @@
 #define HEARTH_BASE_OPTIONS_H
 
 #include "base/bytes.h"
+#include "base/err.h"
 
 enum option_kind {
-    OPTION_INT,         /* int64_t, min..max */
-    OPTION_BOOL,        /* bool: true/false */
-    OPTION_STRING,      /* char *, owned by the options object */
-    OPTION_LIST,        /* char *, comma separated; flags may be repeated and then add up */
-    OPTION_ENUM,        /* char *, one of the words of `choices`, separated by '|' */
-    OPTION_DURATION,    /* int64_t milliseconds, min..max */
-    OPTION_SIZE,        /* int64_t bytes, min..max */
+    OPTION_INT,      /* int64_t, min..max */
+    OPTION_BOOL,     /* bool: true/false */
+    OPTION_STRING,   /* char *, owned by the options object */
+    OPTION_LIST,     /* char *, comma separated; flags may be repeated and then add up */
+    OPTION_ENUM,     /* char *, one of the words of `choices`, separated by '|' */
+    OPTION_DURATION, /* int64_t milliseconds, min..max */
+    OPTION_SIZE,     /* int64_t bytes, min..max */
 };
 
 struct option_row {
     const char *name;
     enum option_kind kind;
-    size_t offset;              /* of the field in the bound struct */
-    const char *def;            /* as text; NULL: unset (NULL string) */
+    size_t offset;   /* of the field in the bound struct */
+    const char *def; /* as text; NULL: unset (NULL string) */
     int64_t min, max;
     const char *choices;
-    const char *help;           /* one sentence, with the unit */
+    const char *help; /* one sentence, with the unit */
 };
 
 /*
@@ -46,13 +47,13 @@ struct option_row {
  *   const struct option_row kafka_option_rows[] = { KAFKA_OPTIONS(KAFKA_ROW) {0} };
  *   with  #define KAFKA_ROW(...) OPTION_ROW(struct kafka_options, __VA_ARGS__)
  */
-#define OPTION_TYPE_INT      int64_t
-#define OPTION_TYPE_BOOL     bool
-#define OPTION_TYPE_STRING   char *
-#define OPTION_TYPE_LIST     char *
-#define OPTION_TYPE_ENUM     char *
-#define OPTION_TYPE_DURATION int64_t
-#define OPTION_TYPE_SIZE     int64_t
+#define OPTION_TYPE_INT                                        int64_t
+#define OPTION_TYPE_BOOL                                       bool
+#define OPTION_TYPE_STRING                                     char *
+#define OPTION_TYPE_LIST                                       char *
+#define OPTION_TYPE_ENUM                                       char *
+#define OPTION_TYPE_DURATION                                   int64_t
+#define OPTION_TYPE_SIZE                                       int64_t
 #define OPTION_FIELD(kind, name, def, min, max, choices, help) OPTION_TYPE_##kind name;
 #define OPTION_ROW(type, kind, name, def, min, max, choices, help)                                 \
     {#name, OPTION_##kind, offsetof(type, name), def, min, max, choices, help},
@@ -60,7 +61,7 @@ struct option_row {
 struct options;
 
 struct options *options_new(void);
-void options_free(struct options *o);       /* frees the strings in the bound structs too */
+void options_free(struct options *o); /* frees the strings in the bound structs too */
 /* Adds a table (ends with a row whose name is NULL) and writes its defaults into target. */
 void options_bind(struct options *o, const struct option_row *rows, void *target,
                   const char *title);
@@ -79,9 +80,18 @@ void options_foreign_env(struct options *o, const char *const *names);
  * is an error; "--" ends the flags; "-" is positional.
  * Positional arguments are moved to the front of argv; *argc becomes their number + 1 (argv[0]). */
 int options_load_args(struct options *o, int *argc, char **argv);
-/* For programs without positional arguments: each that is left is an error, for it is a slip, such as
- * a directory without --data-dir. Returns their number. */
+/* For programs without positional arguments: each that is left is an error, for it is a slip, such
+ * as a directory without --data-dir. Returns their number. */
 int options_refuse_words(struct options *o, int argc, char **argv);
+
+/* What no row can say of itself: whether an address is one, whether two options go together. check
+ * is called by options_run_checks and tells each thing that is wrong to options_refuse. */
+typedef void options_check_cb(void *ctx, struct options *o);
+void options_check(struct options *o, options_check_cb *check, void *ctx);
+/* After everything was loaded without an error, for checks trust the rows. Returns the number of
+ * errors they added. */
+size_t options_run_checks(struct options *o);
+void options_refuse(struct options *o, const struct failure *f);
 
 /* Sets one by name from text, as a flag would; source is for the message. */
 int options_set(struct options *o, const char *name, const char *value, const char *source);

@@ -12,11 +12,11 @@ enum option_rank { RANK_DEFAULT, RANK_FILE, RANK_ENV, RANK_FLAG };
 
 struct option {
     const struct option_row *row;
-    const char *title;          /* of its table; the same pointer for all rows of a table */
+    const char *title; /* of its table; the same pointer for all rows of a table */
     void *field;
-    enum option_rank rank;      /* of the stored value */
-    bool given;                 /* already, in the source that is being read */
-    size_t line;                /* where, in a file */
+    enum option_rank rank; /* of the stored value */
+    bool given;            /* already, in the source that is being read */
+    size_t line;           /* where, in a file */
 };
 
 struct texts {
@@ -24,9 +24,16 @@ struct texts {
     size_t n, cap;
 };
 
+struct check {
+    options_check_cb *check;
+    void *ctx;
+};
+
 struct options {
     struct option *list;
     size_t n, cap;
+    struct check *checks;
+    size_t n_checks, cap_checks;
     struct texts errors, warnings;
     const char *const *foreign_env;
 };
@@ -34,7 +41,7 @@ struct options {
 union option_value {
     int64_t num;
     bool on;
-    char *text;                 /* the holder's to free, for the kinds that are text */
+    char *text; /* the holder's to free, for the kinds that are text */
 };
 
 struct option *options_find(const struct options *o, struct bytes name);

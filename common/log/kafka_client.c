@@ -134,6 +134,16 @@ rd_kafka_conf_t *kafka_conf_new(const struct log_kafka_options *o, struct failur
     return NULL;
 }
 
+int log_kafka_check(const struct log_kafka_options *o, struct failure *f)
+{
+    rd_kafka_conf_t *conf = kafka_conf_new(o, f);
+
+    if (!conf)
+        return FAILURE;
+    rd_kafka_conf_destroy(conf);
+    return 0;
+}
+
 int kafka_errno(rd_kafka_resp_err_t err)
 {
     switch (err) {

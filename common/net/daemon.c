@@ -137,7 +137,7 @@ int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx,
 {
     struct http_limits limits = admin_limits();
 
-    if (!address || strcmp(address, "off") == 0)
+    if (!address || !*address || strcmp(address, "off") == 0)
         return 0;
     CHECK(!d->admin);
     d->ready = ready;

@@ -32,16 +32,23 @@ struct daemon;
 /*
  * Loads the options that were bound to o, after binding its own. Returns 0 to go on; 1: done, exit
  * with *ret_exit (help, --check-config, errors printed). argv keeps positional arguments only.
+ * What the rows take the checks (options_check) look at, whether it then starts or not: what
+ * --check-config passes starts, as far as it does not depend on the machine.
  * program is borrowed for ever. --metrics prints what is registered by now: register metrics first.
  */
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
                         char **argv, int *ret_exit);
 
+/* For checks: can it be listened on, for all that its text says? NULL, "" and "off" are none. */
+void daemon_check_address(struct options *o, const char *address, const char *setting);
+/* The addresses of a list; NULL is none. */
+void daemon_check_addresses(struct options *o, const char *list, const char *setting);
+
 /* on_stop: begin to drain; call daemon_exit when done. It is called once, on the loop's thread. */
 struct daemon *daemon_new(uv_loop_t *loop, const char *program, const struct daemon_options *o,
                           void (*on_stop)(void *ctx), void *ctx);
 /* ready: answers /readyz; fills why (a short text) when not; NULL: ready from the start. Once a
- * stop began the answer is "stopping". address may be NULL or "off": no listener. */
+ * stop began the answer is "stopping". address may be NULL, "" or "off": no listener. */
 int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx, struct buf *why),
                  void *ctx, struct failure *f);
 /* Runs the loop until daemon_exit; returns the exit status. Other handles may be open still: close

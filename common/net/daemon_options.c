@@ -7,8 +7,10 @@
 #include "base/metrics.h"
 #include "base/xalloc.h"
 #include "net/daemon.h"
+#include "net/http_address.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define DAEMON_ROW(...) OPTION_ROW(struct daemon_options, __VA_ARGS__)
@@ -130,6 +132,31 @@ static void start_logger(const struct daemon_options *d, const char *program)
     logger_init(program, level, strcmp(d->log_format, "json") == 0);
 }
 
+static void check_address(struct options *o, const char *address, const char *setting)
+{
+    struct http_address a;
+    struct failure f;
+
+    if (http_address_parse(&a, address, setting, &f))
+        options_refuse(o, &f);
+}
+
+void daemon_check_address(struct options *o, const char *address, const char *setting)
+{
+    if (address && *address && strcmp(address, "off") != 0)
+        check_address(o, address, setting);
+}
+
+void daemon_check_addresses(struct options *o, const char *list, const char *setting)
+{
+    char *copy = xstrdup(list ? list : ""), *rest = copy, *address;
+
+    while ((address = strsep(&rest, ",")))
+        if (*address)
+            check_address(o, address, setting);
+    free(copy);
+}
+
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
                         char **argv, int *ret_exit)
 {
@@ -145,7 +172,7 @@ int daemon_options_load(struct options *o, struct daemon_options *d, const char 
     options_load_env(o, environ);
     if (d->config)
         options_load_file(o, d->config);
-    if (options_errors(o) > 0) {
+    if (options_errors(o) > 0 || options_run_checks(o) > 0) {
         print_errors(o, program);
         *ret_exit = 1;
         return 1;

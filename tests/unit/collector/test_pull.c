@@ -125,26 +125,46 @@ static struct collector_options good_options(void)
                                       .pull_allow = (char *)"10.0.0.0/8"};
 }
 
+/* n errors, the last of which holds part. */
+static void assert_checked(struct collector_options *o, size_t n, const char *part)
+{
+    struct options *options = options_new();
+
+    options_check(options, pull_check, o);
+    assert_int_equal(options_run_checks(options), n);
+    if (n)
+        assert_non_null(strstr(options_error(options, n - 1), part));
+    options_free(options);
+}
+
 static void options_are_checked_before_anything_starts(void **state)
 {
     struct collector_options o = good_options();
-    struct failure f;
 
     (void)state;
-    assert_int_equal(pull_check(&o, &f), 0);
+    assert_checked(&o, 0, NULL);
     o.pull_cpu = 15000;
-    assert_int_equal(pull_check(&o, &f), FAILURE);
-    assert_non_null(strstr(f.message, "pull_cpu (15000 ms)"));
+    assert_checked(&o, 1, "pull_cpu (15000 ms)");
     o = good_options();
     o.pull_profiles = (char *)"cpu,heep";
-    assert_int_equal(pull_check(&o, &f), FAILURE);
-    assert_non_null(strstr(f.message, "heep"));
+    assert_checked(&o, 1, "heep");
     o = good_options();
     o.pull_allow = (char *)"everything";
-    assert_int_equal(pull_check(&o, &f), FAILURE);
+    assert_checked(&o, 1, "everything");
     o = good_options();
     o.pull_targets = (char *)"web@http://a:80,web";
-    assert_int_equal(pull_check(&o, &f), FAILURE);
+    assert_checked(&o, 1, "\"web\": the service is missing");
+}
+
+static void every_mistake_is_listed(void **state)
+{
+    struct collector_options o = good_options();
+
+    (void)state;
+    o.pull_profiles = (char *)"heep";
+    o.pull_targets = (char *)"web,api@http://b";
+    o.pull_allow = (char *)"everything";
+    assert_checked(&o, 4, "everything");
 }
 
 /* ---- differences ------------------------------------------------------------------------------
@@ -288,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_target_that_makes_no_sense_is_refused_by_name),
         cmocka_unit_test(only_addresses_of_the_networks_are_allowed),
         cmocka_unit_test(options_are_checked_before_anything_starts),
+        cmocka_unit_test(every_mistake_is_listed),
         cmocka_unit_test(what_adds_up_is_subtracted_and_what_lives_is_not),
         cmocka_unit_test(before_the_second_answer_only_what_lives_is_known),
         cmocka_unit_test(a_process_that_began_anew_is_taken_from_its_start),
