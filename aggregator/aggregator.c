@@ -108,6 +108,44 @@ static void agree(struct aggregator *a)
                 on_agreed_window, a);
 }
 
+struct asking {
+    const struct aggregator_options *o;
+    struct failure *f;
+    bool answered;
+    int r;
+};
+
+static void on_stored_window(void *ctx, int r, const struct store_reply *reply)
+{
+    struct asking *a = ctx;
+    struct bytes stored = r == 0 ? reply->values[0] : (struct bytes){0};
+    char ours[24], hint[120];
+
+    a->answered = true;
+    snprintf(ours, sizeof ours, "%" PRId64, a->o->window / MS_PER_S);
+    if (r != 0)
+        a->r = fail(a->f, 500, "store", NULL, "the store cannot be read: %s", strerror(-r));
+    else if (stored.data && !bytes_equal(stored, bytes_str(ours))) {
+        snprintf(hint, sizeof hint, "set window to %.*ss again, or begin with an empty store",
+                 (int)(stored.len < 20 ? stored.len : 20), (const char *)stored.data);
+        a->r = fail(a->f, 400, "store_disagrees", hint,
+                    "the option window is %ss, but what is stored is in windows of %.*ss", ours,
+                    (int)(stored.len < 20 ? stored.len : 20), (const char *)stored.data);
+    }
+}
+
+int aggregator_check_store(uv_loop_t *loop, struct store *store, const struct aggregator_options *o,
+                           struct failure *f)
+{
+    struct asking a = {.o = o, .f = f};
+    struct key key = key_conf();
+
+    store_hash_get(store, key_bytes(&key), &BYTES_LIT("window"), 1, on_stored_window, &a);
+    while (!a.answered)
+        uv_run(loop, UV_RUN_ONCE);
+    return a.r;
+}
+
 /* ---- partitions ---------------------------------------------------------------------------- */
 
 static struct partition **find(struct aggregator *a, uint32_t id)

@@ -39,6 +39,14 @@ extern const struct option_row aggregator_option_rows[];
 /* For options_check; ctx: the struct aggregator_options. */
 void aggregator_check(void *ctx, struct options *options);
 
+/*
+ * Was the store made with windows of this width? For a store that is there at once: runs the loop,
+ * on which nothing else may be, until it has answered. 0, also when the store is new, or FAILURE.
+ * Without it a worker that disagrees takes no partitions, logs it and is not ready.
+ */
+int aggregator_check_store(uv_loop_t *loop, struct store *store, const struct aggregator_options *o,
+                           struct failure *f);
+
 struct aggregator;
 
 /* store and the consumer that `consumer_new` makes belong to the worker and are closed with it. On

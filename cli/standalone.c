@@ -66,6 +66,7 @@ struct worker {
     uv_loop_t loop;
     uv_async_t stop;
     uv_timer_t watch;
+    struct store *store; /* until it is the aggregator's */
     struct aggregator *aggregator;
     atomic_bool ready;
     uv_async_t ended; /* on the main loop */
@@ -144,13 +145,26 @@ static int make_consumer(uv_loop_t *loop, const struct log_consumer_events *even
 
 static void on_worker_ended(uv_async_t *async);
 
-static int worker_start(struct standalone *s, struct failure *f)
+/* Before anything is listened on: uploads would be taken, and not be counted. */
+static int worker_open(struct standalone *s, struct failure *f)
 {
     struct worker *w = &s->worker;
 
     uv_loop_init(&w->loop);
-    if (aggregator_new(&w->loop, store_lmdb_new(&w->loop, s->env), make_consumer, s,
-                       &s->aggregator_options, &w->aggregator, f) != 0)
+    w->store = store_lmdb_new(&w->loop, s->env);
+    if (aggregator_check_store(&w->loop, w->store, &s->aggregator_options, f) == 0)
+        return 0;
+    snprintf(f->hint + strlen(f->hint), sizeof f->hint - strlen(f->hint),
+             ": without %.100s all that the log still has is counted anew", s->store_dir);
+    return FAILURE;
+}
+
+static int worker_start(struct standalone *s, struct failure *f)
+{
+    struct worker *w = &s->worker;
+
+    if (aggregator_new(&w->loop, w->store, make_consumer, s, &s->aggregator_options, &w->aggregator,
+                       f) != 0)
         return FAILURE;
     w->stop.data = w->watch.data = w;
     w->ended.data = s;
@@ -369,7 +383,7 @@ static int start(struct standalone *s, struct failure *f)
 {
     struct http_limits limits = limits_of(s);
 
-    if (open_data(s, f) != 0)
+    if (open_data(s, f) != 0 || worker_open(s, f) != 0)
         return FAILURE;
     s->producer = log_local_producer_new(&s->loop, s->log);
     s->http = http_server_new(&s->loop, &limits);
