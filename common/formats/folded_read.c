@@ -7,9 +7,15 @@
  * _[j] compiled just in time and _[w] waker, are taken off as flamegraph.pl does, so that the
  * function is the same one as in every other format.
  *
- * A line that is no stack is passed over and counted; a text without any stack is refused.
+ * A line that is no stack is passed over and counted; a text without any stack is refused. Any line
+ * is a stack in `lines`: there the whole is refused when it cannot be a text.
  */
 #include "formats/text_int.h"
+
+#include "formats/utf8.h"
+
+/* Names with bytes that are not UTF-8 are repaired, in all formats; a text has not many of them. */
+enum { BAD_FEW = 8, BAD_SHARE = 10 };
 
 /* The place of the space that splits, or s.len. */
 static size_t split(struct bytes s)
@@ -105,7 +111,34 @@ int folded_read(struct text_reader *r, struct bytes raw)
     return read_lines(r, raw, true);
 }
 
+static bool is_control(uint8_t c)
+{
+    return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
+}
+
+#define NO_TEXT "not a valid lines profile: it is no text, for "
+
+static int check_is_text(struct text_reader *r, struct bytes raw)
+{
+    static const char hint[] = "lines are UTF-8; leave out the format where another one is meant";
+    size_t line = 1, bad;
+
+    for (size_t i = 0; i < raw.len; i++) {
+        line += raw.data[i] == '\n';
+        if (is_control(raw.data[i]))
+            return fail(r->rd->f, 400, "malformed", hint,
+                        NO_TEXT "line %zu has the control byte 0x%02x", line, raw.data[i]);
+    }
+    bad = utf8_count_bad(raw);
+    if (bad > BAD_FEW && bad > raw.len / BAD_SHARE)
+        return fail(r->rd->f, 400, "malformed", hint, NO_TEXT "%zu of its %zu bytes are not UTF-8",
+                    bad, raw.len);
+    return 0;
+}
+
 int lines_read(struct text_reader *r, struct bytes raw)
 {
+    if (check_is_text(r, raw))
+        return FAILURE;
     return read_lines(r, raw, false);
 }

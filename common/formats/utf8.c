@@ -89,6 +89,17 @@ void utf8_repair(struct bytes s, struct buf *out)
     }
 }
 
+size_t utf8_count_bad(struct bytes s)
+{
+    size_t bad = 0;
+
+    for (size_t i = ascii_prefix(s), n; i < s.len; i += n ? n : 1) {
+        n = char_len(s.data + i, s.len - i);
+        bad += n == 0;
+    }
+    return bad;
+}
+
 struct bytes utf8_cut(struct bytes s, size_t max)
 {
     enum { TAILS_MAX = 3 };

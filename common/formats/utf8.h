@@ -7,6 +7,8 @@
 bool utf8_valid(struct bytes s);
 /* Appends s to out, each byte that is not part of a valid character as U+FFFD (as Go does it). */
 void utf8_repair(struct bytes s, struct buf *out);
+/* How many bytes that would replace. */
+size_t utf8_count_bad(struct bytes s);
 /* The longest prefix of s of at most max bytes that does not end inside a character. */
 struct bytes utf8_cut(struct bytes s, size_t max);
 

@@ -250,6 +250,7 @@ static void what_an_agent_gets_wrong_is_told_in_pyroscope_s_words(void **state)
          "{\"code\":\"invalid_argument\",\"message\":\"malformed: "},
         {"/pyroscope/ingest?name=a&format=jfr", "main;work 5\n", 400, "invalid_argument"},
         {"/ingest?name=a%7Bk%3D%ff%7D", NULL, 400, "bad_tag"},
+        {"/ingest?name=a&format=lines", NULL, 400, "it is no text, for line "},
     };
     struct fixture *f = *state;
 

@@ -251,6 +251,26 @@ static void each_of_lines_counts_one(void **state)
     expect_refused(*state, "lines", "", "no lines");
 }
 
+static void lines_that_are_no_text_are_refused(void **state)
+{
+    struct outcome *o = *state;
+
+    assert_int_equal(read_bytes(o, "lines", BYTES_LIT("main;work\nmain\0work\n")), FAILURE);
+    assert_string_equal(o->failure.code, "malformed");
+    assert_non_null(strstr(o->failure.message, "line 2 has the control byte 0x00"));
+    expect_refused(o, "lines", "\x1f\x8b\x08", "line 1 has the control byte 0x1f");
+    expect_refused(o, "lines",
+                   "main\nwork\n\x7f"
+                   "ELF\n",
+                   "line 3 has the control byte 0x7f");
+    expect_refused(o, "lines", "\xcd\xe0\xf7\xe0\xeb\xee;\xd0\xe0\xe1\xee\xf2\xe0\n",
+                   "12 of its 14 bytes are not UTF-8");
+    expect(o, "lines", "na\xefve;work\ttab\r\n", "samples/count\nna\xef\xbf\xbdve;work\ttab 1\n");
+    expect(o, "lines", "\xd0\x9d\xd0\xb0;\xe4\xbd\xa0\n",
+           "samples/count\n\xd0\x9d\xd0\xb0;\xe4\xbd\xa0 1\n");
+    assert_int_equal(o->stats.utf8_repaired, 0);
+}
+
 static void names_are_repaired_and_cut(void **state)
 {
     struct outcome *o = *state;
@@ -763,6 +783,7 @@ int main(void)
         TEST(a_line_that_is_no_stack_is_counted_and_passed_over),
         TEST(counts_of_cpu_become_nanoseconds_by_their_rate),
         TEST(each_of_lines_counts_one),
+        TEST(lines_that_are_no_text_are_refused),
         TEST(names_are_repaired_and_cut),
         TEST(async_profiler_s_folded_file_has_its_total),
         TEST(a_trie_s_names_go_on_from_their_parent_s),
