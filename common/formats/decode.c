@@ -1,8 +1,13 @@
 /*
- * How it works. Inflate, look at the first bytes, hand over. A pprof has no magic, so it is
- * recognised by what nothing else has: its first fields are ones that Profile defines, with their
- * wire types, and some byte among the first is one that no text would hold. OTLP's first fields are
- * among them: it is asked first, and looks deeper.
+ * How it works. Inflate, look at the first bytes, hand over. A pprof has no magic, and its fields
+ * may come in any order, so that its first bytes may be those of a text: "` 8\n" is a period and
+ * the frames to drop. It is recognised by what nothing else has: from end to end its fields are of
+ * the types that Profile defines, and the first string is the empty one. OTLP has no strings at its
+ * top, a text no NUL.
+ *
+ * One that is cut short, or without strings, is not whole; it is recognised, when nothing else is,
+ * by its first fields and by some byte among the first that no text would hold, to be told what is
+ * wrong with it.
  */
 #include "formats/decode.h"
 
@@ -17,7 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SNIFF_BYTES = 64, SNIFF_FIELDS = 4 };
+enum { SNIFF_BYTES = 64, SNIFF_FIELDS = 4, PROFILE_FIELDS = 15 };
 
 struct decoder {
     struct decode_limits limits;
@@ -63,16 +68,34 @@ static bool is_text(struct bytes s)
     return true;
 }
 
-/* Is this byte the tag of a field of Profile, with the wire type that belongs to it? */
-static bool is_profile_tag(uint8_t tag)
+/* Is it a field of Profile, with the wire type that belongs to it? */
+static bool is_profile_field(unsigned number, unsigned type)
 {
     enum { MESSAGES = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 11 | 1 << 13 };
     enum { NUMBERS = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 };
-    unsigned number = tag >> 3, type = tag & 7;
 
-    if (number > 15)
+    if (number > PROFILE_FIELDS)
         return false;
     return type == PB_LEN ? MESSAGES >> number & 1 : type == PB_VARINT && (NUMBERS >> number & 1);
+}
+
+/* Fields that a later version may have are passed, as protobuf wants it. */
+static bool is_whole_pprof(struct bytes s)
+{
+    enum { STRING = 6 };
+    struct cursor c = cursor_of(s);
+    bool strings = false;
+    enum pb_step step;
+    struct pb_field f;
+
+    while ((step = pb_next(&c, &f)) == PB_FIELD) {
+        if (f.number <= PROFILE_FIELDS && !is_profile_field((unsigned)f.number, f.type))
+            return false;
+        if (f.number == STRING && !strings && f.data.len > 0)
+            return false;
+        strings |= f.number == STRING;
+    }
+    return step == PB_END && strings;
 }
 
 /* What is cut short within these fields is a damaged pprof, and pprof_read will say so. */
@@ -84,7 +107,7 @@ static bool is_pprof(struct bytes s)
     if (is_text(s))
         return false;
     for (int i = 0; i < SNIFF_FIELDS && c.at < c.end; i++) {
-        if (!is_profile_tag(*c.at))
+        if (!is_profile_field(*c.at >> 3, *c.at & 7))
             return false;
         if (pb_next(&c, &f) != PB_FIELD)
             return true;
@@ -159,14 +182,16 @@ static const struct format *format_named(struct bytes name)
     return NULL;
 }
 
-/* The most certain first: a magic, then what text shows, then protobuf, of which only the shape is
- * there to be recognised. */
+/* The most certain first: a magic, a pprof from end to end, then what text shows, then protobuf of
+ * which only the shape is there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
     const char *text;
 
     if (is_jfr(plain))
         return "jfr";
+    if (is_whole_pprof(plain))
+        return "pprof";
     if (is_otlp_json(plain))
         return "otlp_json";
     if ((text = text_format_of(plain)) != NULL)

@@ -332,6 +332,68 @@ static void a_body_is_known_by_its_first_bytes(void **state)
     buf_deinit(&raw);
 }
 
+/* Protobuf allows any order, and its bytes may look like a text's. */
+static void a_pprof_is_known_in_any_order_of_its_fields(void **state)
+{
+    static const char fields[][40] = {"1{1:1 2:2}",
+                                      "2{1[1] 2[7]}",
+                                      "3{1:1 3:4096}",
+                                      "4{1:1 2:1 4{1:1}}",
+                                      "5{1:1 2:3}",
+                                      "6\"\" 6\"cpu\" 6\"ns\" 6\"f\"",
+                                      "7:2",
+                                      "8:0",
+                                      "9:1764000000000000000",
+                                      "10:30000000000",
+                                      "11{1:1 2:2}",
+                                      "12:10000000",
+                                      "13:3",
+                                      "14:1",
+                                      "15:2",
+                                      "16:7",
+                                      "1000\"x\""};
+    enum { N = sizeof fields / sizeof *fields };
+    static const char *const like_text[] = {
+        "12:32 7:10",      "15:32 7:10", "9:32 7:10", "13:32 7:10", "2{1[33 32 50 10 65] 2[1]}",
+        "3{1:1 5:32} 7:10"};
+    struct buf raw = {0}, text = {0};
+
+    (void)state;
+    for (int step = 1; step < N; step += 3) /* N is a prime: each step goes round */
+        for (int first = 0; first < N; first++) {
+            buf_reset(&raw);
+            buf_reset(&text);
+            for (int i = 0; i < N; i++)
+                buf_printf(&text, "%s ", fields[(first + i * step) % N]);
+            wire_write(buf_cstr(&text), &raw);
+            decode_bytes(buf_bytes(&raw), "pprof", 0);
+        }
+    for (size_t i = 0; i < sizeof like_text / sizeof *like_text; i++) {
+        buf_reset(&raw);
+        wire_write(like_text[i], &raw);
+        wire_write("1{1:1 2:2} 6\"\" 6\"cpu\" 6\"ns\"", &raw);
+        assert_string_equal(decode_format_of(buf_bytes(&raw)), "pprof");
+    }
+    buf_deinit(&raw);
+    buf_deinit(&text);
+}
+
+static void what_only_looks_like_a_pprof_is_not_taken_for_one(void **state)
+{
+    struct buf raw = {0};
+
+    (void)state;
+    assert_string_equal(decode_format_of(BYTES_LIT("` 8\n")), "folded");
+    assert_string_equal(decode_format_of(BYTES_LIT("x;2 8\n")), "folded");
+    /* OTLP: a resource, a scope, a dictionary with the empty string first. */
+    wire_write("1{1{} 2{1{}}} 2{1{} 5\"\" 5\"cpu\" 6{1:1}}", &raw);
+    assert_string_equal(decode_format_of(buf_bytes(&raw)), "otlp");
+    buf_reset(&raw);
+    wire_write("6\"\" 16:1 1:1", &raw); /* a number where Profile has a message */
+    assert_null(decode_format_of(buf_bytes(&raw)));
+    buf_deinit(&raw);
+}
+
 static void assert_written(const struct tree *t, const struct symbols *sym,
                            const char *const *lines)
 {
@@ -422,6 +484,8 @@ int main(void)
         FIXTURE_TEST(a_zstd_window_beyond_16_mib_is_refused),
         FIXTURE_TEST(plain_bytes_are_a_view_of_the_input),
         FIXTURE_TEST(a_body_is_known_by_its_first_bytes),
+        cmocka_unit_test(a_pprof_is_known_in_any_order_of_its_fields),
+        cmocka_unit_test(what_only_looks_like_a_pprof_is_not_taken_for_one),
         FIXTURE_TEST(the_request_s_word_counts_before_the_first_bytes),
         cmocka_unit_test(a_tree_is_written_as_folded_lines),
         cmocka_unit_test(text_is_utf8_or_becomes_it),
