@@ -3,7 +3,8 @@
  * ways.
  *
  * Happy path: HELLO, answered by WELCOME; PROFILEs, each an upload of its own, answered by an ACK
- * in the order in which the log takes them; BYE, answered by BYE when every upload has its answer.
+ * in the order in which the log takes them; BYE, or the end of what the client sends, answered by
+ * BYE when every upload has its answer.
  *
  * Failure paths: what is wrong with one profile is a NACK, and the stream goes on: a frame that is
  * too large, or that the budget has no room for, is skipped by its length. A frame that breaks the
@@ -397,6 +398,18 @@ static void on_data(void *ctx, struct bytes in)
         feed(s, in);
 }
 
+/* As good as BYE: the client has said all, and may wait for its answers. What was not whole yet is
+ * the client's to send again. */
+static void on_ended(void *ctx)
+{
+    struct session *s = ctx;
+
+    stream_upload_free(s->filling);
+    s->filling = NULL;
+    if (s->state < SESSION_BYE)
+        say_bye(s);
+}
+
 static void on_idle(void *ctx)
 {
     struct session *s = ctx;
@@ -427,6 +440,7 @@ static void on_closed(void *ctx)
 
 static const struct http_stream_events events = {
     .data = on_data,
+    .ended = on_ended,
     .idle = on_idle,
     .stop = on_stop,
     .closed = on_closed,

@@ -5,7 +5,8 @@
  * answer, and again; the peer closes, or says `Connection: close`. While the handler works and
  * while the answer is written nothing is read: what had been read already waits in `rest`.
  *
- * A connection that is upgraded stays here, as CONN_STREAM: its bytes go to the stream's owner.
+ * A connection that is upgraded stays here, as CONN_STREAM: its bytes go to the stream's owner, who
+ * also decides what becomes of it when the peer sends no more.
  *
  * Failure paths: a request that breaks a rule is answered, the sending side is shut and what the
  * peer still sends is read and thrown away for a moment (CONN_LINGER), for a close with unread
@@ -340,6 +341,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
     if (n == 0)
         return;
+    if (n == UV_EOF && c->state == CONN_STREAM && !c->ended) {
+        c->ended = true;
+        uv_read_stop(stream);
+        c->events->ended(c->events_ctx);
+        return;
+    }
     if (n < 0) {
         http_conn_close(c);
         return;
@@ -375,6 +382,10 @@ static void on_shut(uv_shutdown_t *req, int status)
 
 static void linger(struct http_conn *c)
 {
+    if (c->ended) { /* nothing can be left unread */
+        http_conn_close(c);
+        return;
+    }
     conn_move(c, CONN_LINGER);
     leave_stream(c);
     buf_deinit(&c->rest);

@@ -84,6 +84,7 @@ struct http_conn {
     void *events_ctx;
     uint32_t idle_ms;
     bool writing; /* out_body; out_head waits */
+    bool ended;   /* the peer sends no more */
 };
 
 struct http_pair {

@@ -101,7 +101,7 @@ void http_stream_resume(struct http_stream *s)
 {
     struct http_conn *c = conn_of(s);
 
-    if (c->state == CONN_STREAM && !c->close_after)
+    if (c->state == CONN_STREAM && !c->close_after && !c->ended)
         http_conn_read(c);
 }
 

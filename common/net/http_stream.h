@@ -14,6 +14,9 @@ struct http_stream;
 
 struct http_stream_events {
     void (*data)(void *ctx, struct bytes in);
+    /* The peer sends no more (it has closed, or shut its sending side and still reads); at most
+     * once. Not told while paused. What is sent yet goes out until http_stream_close. */
+    void (*ended)(void *ctx);
     /* Nothing arrived for the idle time, and nothing waits to be written. */
     void (*idle)(void *ctx);
     /* The server closes: come to an end. What has not after its grace is closed. */

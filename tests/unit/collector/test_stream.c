@@ -81,6 +81,49 @@ static void profiles_are_acknowledged_however_the_bytes_are_cut(void **state)
     assert_string_equal(f->seen[0].totals, "process_cpu:cpu:nanoseconds:cpu:nanoseconds=7");
 }
 
+/* Nothing more comes from it, with a BYE, without one, or in the middle of a frame. */
+static void a_client_that_shuts_its_sending_side_has_its_answers(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint8_t how = 0; how < 3; how++) {
+        int fd = stream_open(f->port, how, "service=shop");
+        struct buf out = {0};
+
+        for (uint64_t i = 0; i < 20; i++) /* more than may be on their way at once */
+            put_profile(&out, i, "", TINY);
+        if (how == 0)
+            frame_plain_write(&out, FRAME_BYE, (struct bytes){0});
+        if (how == 2) {
+            put_profile(&out, 20, "", TINY);
+            out.len--;
+        }
+        stream_send(fd, &out, 0);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        for (int i = 0; i < 20; i++) {
+            struct got got = stream_read(fd);
+
+            assert_int_equal(got.type, FRAME_ACK);
+            buf_deinit(&got.payload);
+        }
+        assert_plain(fd, FRAME_BYE, "");
+        assert_end(fd);
+        wait_for(f, (how + 1u) * 20);
+    }
+    assert_int_equal(f->n_seen, 60);
+}
+
+static void one_that_shuts_it_at_once_is_let_go(void **state)
+{
+    struct fixture *f = *state;
+    int fd = stream_upgrade(f->port, "");
+
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    assert_plain(fd, FRAME_BYE, "");
+    assert_end(fd);
+    assert_int_equal(f->n_seen, 0);
+}
+
 static void bounds_and_tenant_are_the_client_s(void **state)
 {
     struct fixture *f = *state;
@@ -378,6 +421,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(profiles_are_acknowledged_however_the_bytes_are_cut, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_client_that_shuts_its_sending_side_has_its_answers,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_shuts_it_at_once_is_let_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bounds_and_tenant_are_the_client_s, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sent_again_after_a_reconnection_it_counts_once, set_up,
                                         tear_down),
@@ -398,5 +444,6 @@ int main(void)
         cmocka_unit_test(a_server_that_stops_answers_what_it_has_and_says_bye),
     };
 
+    signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
