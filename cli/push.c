@@ -31,6 +31,17 @@ static const char help[] =
     "  --service NAME       whose profiles these are\n"
     "  --tag KEY=VALUE      env=prod, version=v2, region=… make series; others are kept beside; "
     "repeat it\n"
+    "  --format NAME        what the files are, where their first bytes do not tell: lines, trie "
+    "or tree\n"
+    "                       (docs/formats.md has all names)\n"
+    "  --sample-type NAME   what was counted, in formats that do not say it (folded, lines, trie, "
+    "tree):\n"
+    "                       cpu, wall, alloc_space, inuse_objects …; default samples\n"
+    "  --unit NAME          of what was counted: bytes, nanoseconds …; default count. Counts of "
+    "cpu "
+    "and\n"
+    "                       wall become nanoseconds by the sample rate\n"
+    "  --sample-rate HZ     how often cpu or wall were sampled in a second; default 100\n"
     "  --from, --until TIME when it was recorded: Unix time, RFC 3339 or now-1m; default: what "
     "the\n"
     "                       profile says\n"
@@ -53,6 +64,10 @@ static void make_url(const struct push *p, struct client *c, struct buf *url)
     url_add(c, url, "service", p->service);
     url_add(c, url, "from", p->from);
     url_add(c, url, "until", p->until);
+    url_add(c, url, "format", p->format);
+    url_add(c, url, "sample_type", p->sample_type);
+    url_add(c, url, "unit", p->unit);
+    url_add(c, url, "sample_rate", p->sample_rate);
     for (size_t i = 0; i < p->n_tags; i++)
         add_tag(c, url, p->tags[i]);
 }
@@ -156,6 +171,40 @@ static int push_files(const struct push *p, char *const *paths, size_t n)
     return status;
 }
 
+/* Words of the server's that are no tags: NULL, or the option that says it. */
+static const char *option_of_key(const char *key, size_t len)
+{
+    static const char *const words[][2] = {
+        {"service", "--service"},
+        {"from", "--from"},
+        {"until", "--until"},
+        {"format", "--format"},
+        {"sample_type", "--sample-type"},
+        {"unit", "--unit"},
+        {"sample_rate", "--sample-rate"},
+    };
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strlen(words[i][0]) == len && memcmp(words[i][0], key, len) == 0)
+            return words[i][1];
+    return NULL;
+}
+
+static int add_tag_option(struct push *p, const char *value)
+{
+    size_t len = strcspn(value, "=");
+    const char *option = option_of_key(value, len);
+
+    if (len == 0 || value[len] == '\0')
+        return wrong_usage("push", "--tag %s is not KEY=VALUE", value);
+    if (option)
+        return wrong_usage("push", "--tag %s: that is no tag, but the option %s", value, option);
+    if (p->n_tags == PUSH_TAGS_MAX)
+        return wrong_usage("push", "more than %d tags", PUSH_TAGS_MAX);
+    p->tags[p->n_tags++] = value;
+    return -1;
+}
+
 /* text: the argument it came from. */
 static int set_one(struct push *p, int arg, const char *value, const char *text)
 {
@@ -181,13 +230,20 @@ static int set_one(struct push *p, int arg, const char *value, const char *text)
     case 'm':
         p->stream = true;
         return -1;
-    case 'g':
-        if (!strchr(value, '=') || value[0] == '=')
-            return wrong_usage("push", "--tag %s is not KEY=VALUE", value);
-        if (p->n_tags == PUSH_TAGS_MAX)
-            return wrong_usage("push", "more than %d tags", PUSH_TAGS_MAX);
-        p->tags[p->n_tags++] = value;
+    case 'o':
+        p->format = value;
         return -1;
+    case 'y':
+        p->sample_type = value;
+        return -1;
+    case 'n':
+        p->unit = value;
+        return -1;
+    case 'r':
+        p->sample_rate = value;
+        return -1;
+    case 'g':
+        return add_tag_option(p, value);
     default:
         return wrong_usage("push", "%s: an option that is not known, or without its value", text);
     }
@@ -201,6 +257,10 @@ int verb_push(int argc, char **argv)
                                                  {"tag", required_argument, NULL, 'g'},
                                                  {"from", required_argument, NULL, 'f'},
                                                  {"until", required_argument, NULL, 't'},
+                                                 {"format", required_argument, NULL, 'o'},
+                                                 {"sample-type", required_argument, NULL, 'y'},
+                                                 {"unit", required_argument, NULL, 'n'},
+                                                 {"sample-rate", required_argument, NULL, 'r'},
                                                  {"quiet", no_argument, NULL, 'q'},
                                                  {"stream", no_argument, NULL, 'm'},
                                                  {0}};

@@ -10,6 +10,7 @@ enum { PUSH_TAGS_MAX = 64, PUSH_TRIES_MAX = 8 };
 
 struct push {
     const char *server, *service, *from, *until;
+    const char *format, *sample_type, *unit, *sample_rate;
     const char *tags[PUSH_TAGS_MAX]; /* "key=value" */
     size_t n_tags;
     bool quiet, stream;

@@ -393,12 +393,22 @@ static void add_tag(struct frame_hello *hello, const char *key, size_t len, cons
     hello->tags[hello->n_tags++] = (struct frame_tag){bytes_of(key, len), bytes_str(value)};
 }
 
+static void add_hint(struct frame_hello *hello, const char *key, const char *value)
+{
+    if (value && *value)
+        add_tag(hello, key, strlen(key), value);
+}
+
 static void make_hello(struct stream *s)
 {
     const struct push *p = s->push;
 
     CHECK(getrandom(s->hello.stream_id, FRAME_ID, 0) == FRAME_ID);
     add_tag(&s->hello, "service", strlen("service"), p->service);
+    add_hint(&s->hello, "format", p->format);
+    add_hint(&s->hello, "sample_type", p->sample_type);
+    add_hint(&s->hello, "unit", p->unit);
+    add_hint(&s->hello, "sample_rate", p->sample_rate);
     for (size_t i = 0; i < p->n_tags; i++) {
         const char *equals = strchr(p->tags[i], '=');
 

@@ -5,25 +5,25 @@
  */
 #include "base/xalloc.h"
 #include "collector/protocols/form.h"
+#include "collector/protocols/hints.h"
 #include "collector/protocols/protocols.h"
 #include "collector/upload.h"
 
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 
-enum { RATE_MAX = 1000000000 };
-
-/* In Hz; 0: absent, or none. */
-static uint32_t sample_rate(struct bytes text)
+/* 0 or FAILURE. */
+static int read_hints(const struct http_request *req, struct read_hints *h, struct failure *f)
 {
-    uint64_t hz = 0;
+    int r = 0;
 
-    for (size_t i = 0; i < text.len && hz <= RATE_MAX; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return 0;
-        hz = hz * 10 + (uint64_t)(text.data[i] - '0');
+    for (size_t i = 0; r != FAILURE && i < http_n_params(req); i++) {
+        struct bytes name, value;
+
+        http_param_at(req, i, &name, &value);
+        r = hint_read(h, name, value, f);
     }
-    return hz <= RATE_MAX ? (uint32_t)hz : 0;
+    return r == FAILURE ? FAILURE : 0;
 }
 
 static int unpack(struct codec *k, struct codec_job *job)
@@ -32,10 +32,8 @@ static int unpack(struct codec *k, struct codec_job *job)
     struct form *form = arena_alloc(codec_arena(k), sizeof *form);
     struct codec_item item = {.intake = &job->intake};
 
-    item.hints.format = http_param(req, "format");
-    item.hints.sample_type = http_param(req, "sample_type");
-    item.hints.unit = http_param(req, "unit");
-    item.hints.sample_rate_hz = sample_rate(http_param(req, "sample_rate"));
+    if (read_hints(req, &item.hints, codec_failure(k)))
+        return FAILURE;
     if (form_open(k, form, http_header(req, "content-type"), job->body))
         return FAILURE;
     item.data = form->profile;
@@ -110,43 +108,24 @@ static void answer(struct http_upload *h, const struct upload_result *result)
     http_respond_buf(h->req, 200, "application/json", &body, NULL);
 }
 
-static int check_cumulative(struct bytes v, struct failure *f)
+static bool is_time(struct bytes name)
 {
-    if (v.len == 0 || bytes_equal(v, BYTES_LIT("0")) || bytes_equal(v, BYTES_LIT("false")))
-        return 0;
-    if (!bytes_equal(v, BYTES_LIT("1")) && !bytes_equal(v, BYTES_LIT("true")))
-        return fail(f, 400, "bad_parameter", NULL, "the parameter cumulative is 0 or 1");
-    return fail(f, 400, "cumulative_unsupported",
-                "ask for a difference (net/http/pprof: ?seconds=10) and push that",
-                "values counted from the start of a process cannot be pushed");
-}
-
-static int check_rate(struct bytes v, struct failure *f)
-{
-    if (v.len == 0 || sample_rate(v))
-        return 0;
-    return fail(f, 400, "bad_parameter", NULL, "the parameter sample_rate is 1 to %d, in Hz",
-                RATE_MAX);
-}
-
-static bool is_reserved(struct bytes name)
-{
-    static const char *const names[] = {"from",        "until", "cumulative", "format",
-                                        "sample_type", "unit",  "sample_rate"};
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (bytes_equal(name, bytes_str(names[i])))
-            return true;
-    return false;
+    return bytes_equal(name, BYTES_LIT("from")) || bytes_equal(name, BYTES_LIT("until"));
 }
 
 static int read_tags(struct intake *in, const struct http_request *req, struct failure *f)
 {
+    struct read_hints hints = {{0}};
+
     for (size_t i = 0; i < http_n_params(req); i++) {
         struct bytes name, value;
+        int r;
 
         http_param_at(req, i, &name, &value);
-        if (!is_reserved(name) && intake_tag(in, name, value, f))
+        r = hint_read(&hints, name, value, f);
+        if (r == HINT_E_OTHER && !is_time(name))
+            r = intake_tag(in, name, value, f);
+        if (r == FAILURE)
             return FAILURE;
     }
     if (in->service.len == 0)
@@ -159,8 +138,7 @@ static int read_request(struct intake *in, const struct http_request *req, struc
 {
     intake_agent(in, http_header(req, "user-agent"));
     return form_check_coding(http_header(req, "content-encoding"), f) || intake_times(in, req, f) ||
-           check_cumulative(http_param(req, "cumulative"), f) ||
-           check_rate(http_param(req, "sample_rate"), f) || read_tags(in, req, f);
+           read_tags(in, req, f);
 }
 
 static void on_request(struct http_request *req, void *ctx)

@@ -4,6 +4,7 @@
  */
 #include "base/xalloc.h"
 #include "collector/collector_int.h"
+#include "collector/protocols/hints.h"
 #include "collector/protocols/stream_int.h"
 
 #include <stdlib.h>
@@ -59,18 +60,39 @@ static void on_first_ended(struct retry_wait *w, const struct failure *f)
     upload_over(u);
 }
 
+/* They were read before, without a failure. */
+static void add_hints(struct read_hints *h, const struct frame_tag *tags, size_t n)
+{
+    struct failure f;
+
+    for (size_t i = 0; i < n; i++)
+        hint_read(h, tags[i].key, tags[i].value, &f);
+}
+
+/* On a codec thread: what HELLO said does not change any more. */
 static int unpack(struct codec *k, struct codec_job *job)
 {
+    const struct stream_upload *u = job->request;
+    const struct frame_hello *hello = &u->session->hello;
     struct codec_item item = {.data = job->body, .intake = &job->intake};
 
+    add_hints(&item.hints, u->profile.tags, u->profile.n_tags);
+    add_hints(&item.hints, hello->tags, hello->n_tags);
     return codec_item(k, &item);
 }
 
 int stream_add_tags(struct intake *in, const struct frame_tag *tags, size_t n, struct failure *f)
 {
-    for (size_t i = 0; i < n; i++)
-        if (intake_tag(in, tags[i].key, tags[i].value, f))
+    struct read_hints hints = {{0}};
+
+    for (size_t i = 0; i < n; i++) {
+        int r = hint_read(&hints, tags[i].key, tags[i].value, f);
+
+        if (r == HINT_E_OTHER)
+            r = intake_tag(in, tags[i].key, tags[i].value, f);
+        if (r)
             return FAILURE;
+    }
     return 0;
 }
 
@@ -113,6 +135,7 @@ static void send_upload(struct stream_upload *u)
     struct retries *retries = u->session->collector->retries;
 
     u->upload.job.unpack = unpack;
+    u->upload.job.request = u;
     u->upload.job.body = u->profile.body;
     u->upload.done = on_done;
     u->upload.ctx = u;

@@ -143,6 +143,46 @@ static void bounds_and_tenant_are_the_client_s(void **state)
     close(fd);
 }
 
+/* As the parameters of a POST; the profile's before the stream's. */
+static void what_a_profile_does_not_say_may_stand_among_the_tags(void **state)
+{
+    struct fixture *f = *state;
+    int fd = stream_open(f->port, 1, "service=a,format=lines,sample_type=cpu");
+    struct buf out = {0};
+
+    put_profile(&out, 1, "", BYTES_LIT("main;work\nmain\n"));
+    put_profile(&out, 2, "format=folded,sample_rate=1000", BYTES_LIT("main;work 5\n"));
+    put_profile(&out, 3, "format=folded,sample_type=alloc_space,unit=bytes",
+                BYTES_LIT("main;work 5\n"));
+    put_profile(&out, 4, "format=gprof", TINY);
+    put_profile(&out, 5, "sample_rate=fast", TINY);
+    stream_send(fd, &out, 0);
+    for (int i = 0; i < 5; i++) {
+        struct got got = stream_read(fd); /* in any order */
+
+        assert_true(got.type == FRAME_ACK || got.type == FRAME_NACK);
+        buf_deinit(&got.payload);
+    }
+    wait_for(f, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct seen *s = &f->seen[i];
+
+        if (strcmp(s->labels, "a|||test/1|lines") == 0)
+            assert_string_equal(s->totals, "process_cpu:cpu:nanoseconds:cpu:nanoseconds=20000000");
+        else if (strncmp(s->totals, "memory", 6) == 0)
+            assert_string_equal(s->totals, "memory:alloc_space:bytes:space:bytes=5");
+        else
+            assert_string_equal(s->totals, "process_cpu:cpu:nanoseconds:cpu:nanoseconds=5000000");
+    }
+    assert_int_equal(f->n_seen, 3);
+    close(fd);
+    fd = stream_upgrade(f->port, "");
+    put_hello(&out, 2, "service=a,cumulative=1");
+    stream_send(fd, &out, 0);
+    assert_refusal(fd, FRAME_ERROR, 0, 400, "cumulative_unsupported");
+    assert_end(fd);
+}
+
 static void sent_again_after_a_reconnection_it_counts_once(void **state)
 {
     struct fixture *f = *state;
@@ -425,6 +465,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_shuts_it_at_once_is_let_go, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bounds_and_tenant_are_the_client_s, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_profile_does_not_say_may_stand_among_the_tags,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(sent_again_after_a_reconnection_it_counts_once, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_that_is_on_its_way_is_waited_for, set_up, tear_down),
