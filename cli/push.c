@@ -87,15 +87,11 @@ static void wait_before_retry(const struct client_reply *r, struct backoff *b)
         sleep((unsigned)(s < RETRY_AFTER_MAX_S ? s : RETRY_AFTER_MAX_S));
 }
 
-/* The collector takes what the aggregator may find too old: its default for late_max is a day. */
-static void warn_if_old(const char *path, const struct client_reply *r)
+void push_warn_if_old(const char *path, int64_t end_ns)
 {
-    json_t *j = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
-    int64_t end_ns = json_integer_value(json_object_get(j, "until"));
     time_t s = (time_t)(end_ns / NS_PER_S);
     char when[32];
 
-    json_decref(j);
     if (end_ns <= 0 || clock_wall_ns() - end_ns < OLD_NS)
         return;
     strftime(when, sizeof when, "%Y-%m-%d %H:%M", gmtime(&s));
@@ -103,6 +99,15 @@ static void warn_if_old(const char *path, const struct client_reply *r)
             "hearth push: %s: it was recorded at %s UTC; what is older than late_max (default 24h) "
             "is not counted. --until now gives it today's time\n",
             path, when);
+}
+
+static int64_t end_told(const struct client_reply *r)
+{
+    json_t *j = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
+    int64_t end_ns = json_integer_value(json_object_get(j, "until"));
+
+    json_decref(j);
+    return end_ns;
 }
 
 static int push_body(const struct push *p, struct client *c, struct bytes body, const char *path,
@@ -125,7 +130,7 @@ static int push_body(const struct push *p, struct client *c, struct bytes body, 
     if (e == 0 && reply.status != 200)
         e = client_refused(&reply, f);
     else if (e == 0)
-        warn_if_old(path, &reply);
+        push_warn_if_old(path, end_told(&reply));
     client_reply_deinit(&reply);
     buf_deinit(&url);
     return e;

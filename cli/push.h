@@ -18,6 +18,9 @@ struct push {
 
 /* "a.pb.gz: taken", unless quiet. */
 void push_taken(const struct push *p, const char *path);
+/* The collector takes what the aggregator may find too old: its default for late_max is a day.
+ * end_ns: of the profile's time, 0: not known. */
+void push_warn_if_old(const char *path, int64_t end_ns);
 /* Complains of the file; returns 1. */
 int push_refused(const char *path, const struct failure *f);
 

@@ -256,8 +256,9 @@ static struct item *next_item(struct stream *s, int *ret_wait_ms)
     return NULL;
 }
 
-static void on_ack(struct stream *s, struct item *item)
+static void on_ack(struct stream *s, struct item *item, const struct frame_ack *ack)
 {
+    push_warn_if_old(item->path, ack->until_ns);
     push_taken(s->push, item->path);
     close_item(item, ITEM_TAKEN);
 }
@@ -287,7 +288,7 @@ static int on_frame(struct stream *s, enum frame_type type, struct bytes payload
     struct item *item = NULL;
 
     if (type == FRAME_ACK && frame_ack_read(payload, &ack) == 0 && (item = item_of(s, ack.seq)))
-        on_ack(s, item);
+        on_ack(s, item, &ack);
     else if (type == FRAME_NACK && frame_nack_read(type, payload, &nack) == 0 &&
              (item = item_of(s, nack.seq)))
         on_nack(s, item, &nack);

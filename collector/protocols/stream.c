@@ -108,12 +108,11 @@ void session_nack(struct session *s, uint64_t seq, const struct failure *f)
     send_refusal(s, FRAME_NACK, seq, f);
 }
 
-void session_ack(struct session *s, uint64_t seq, bool again)
+void session_ack(struct session *s, const struct frame_ack *ack)
 {
-    struct frame_ack ack = {seq, again};
     struct buf out = {0};
 
-    frame_ack_write(&out, &ack);
+    frame_ack_write(&out, ack);
     send_frame(s, &out);
 }
 

@@ -52,7 +52,7 @@ struct stream_upload {
 
 /* stream.c */
 void session_nack(struct session *s, uint64_t seq, const struct failure *f);
-void session_ack(struct session *s, uint64_t seq, bool again);
+void session_ack(struct session *s, const struct frame_ack *ack);
 /* One of its uploads has its answer, and is no more. */
 void session_upload_over(struct session *s);
 

@@ -33,18 +33,37 @@ static void refuse_upload(struct stream_upload *u, const struct failure *f)
     upload_over(u);
 }
 
+/* When it counts was told with the first ACK. */
+static void ack_again(struct stream_upload *u)
+{
+    struct frame_ack ack = {.seq = u->profile.seq, .again = true};
+
+    session_ack(u->session, &ack);
+    upload_over(u);
+}
+
+static void ack_first(struct stream_upload *u, const struct upload_result *result)
+{
+    struct frame_ack ack = {.seq = u->profile.seq};
+
+    if (result->n_profiles) {
+        ack.from_ns = result->start_ns;
+        ack.until_ns = result->end_ns;
+    }
+    session_ack(u->session, &ack);
+    upload_over(u);
+}
+
 static void on_done(void *ctx, const struct upload_result *result)
 {
     struct stream_upload *u = ctx;
     struct collector *c = u->session->collector;
     struct hash128 key = u->key;
 
-    if (result->failure) {
+    if (result->failure)
         refuse_upload(u, result->failure);
-    } else {
-        session_ack(u->session, u->profile.seq, false);
-        upload_over(u);
-    }
+    else
+        ack_first(u, result);
     retries_end(c->retries, key, result->failure);
 }
 
@@ -52,12 +71,10 @@ static void on_first_ended(struct retry_wait *w, const struct failure *f)
 {
     struct stream_upload *u = container_of(w, struct stream_upload, wait);
 
-    if (f) {
+    if (f)
         refuse_upload(u, f);
-        return;
-    }
-    session_ack(u->session, u->profile.seq, true);
-    upload_over(u);
+    else
+        ack_again(u);
 }
 
 /* They were read before, without a failure. */
@@ -149,8 +166,7 @@ static void send_upload(struct stream_upload *u)
         retries_wait(retries, u->key, &u->wait);
         break;
     case RETRY_ACKNOWLEDGED:
-        session_ack(u->session, u->profile.seq, true);
-        upload_over(u);
+        ack_again(u);
         break;
     }
 }

@@ -121,6 +121,8 @@ int frame_ack_read(struct bytes payload, struct frame_ack *ret)
 
     ret->seq = get(&r, 8);
     ret->again = get(&r, 1) != 0;
+    ret->from_ns = (int64_t)get(&r, 8);
+    ret->until_ns = (int64_t)get(&r, 8);
     return ended(&r);
 }
 
@@ -216,6 +218,8 @@ void frame_ack_write(struct buf *out, const struct frame_ack *f)
 
     put(out, f->seq, 8);
     put(out, f->again, 1);
+    put(out, (uint64_t)f->from_ns, 8);
+    put(out, (uint64_t)f->until_ns, 8);
     end(out, at, 0);
 }
 

@@ -61,7 +61,8 @@ struct frame_welcome {
 
 struct frame_ack {
     uint64_t seq;
-    bool again; /* it had been acknowledged before */
+    bool again;                /* it had been acknowledged before */
+    int64_t from_ns, until_ns; /* when it counts; 0: not known (again), or there was no profile */
 };
 
 struct frame_nack {

@@ -58,9 +58,10 @@ static void check_nack(enum frame_type type, struct bytes in, struct buf *out)
 /* Flags are read as they are meant, not as they are written. */
 static void check_ack(struct bytes in, struct buf *out)
 {
+    enum { AGAIN = 8 };
     struct frame_ack f;
 
-    if (frame_ack_read(in, &f) == 0 && in.data[in.len - 1] <= 1)
+    if (frame_ack_read(in, &f) == 0 && in.data[AGAIN] <= 1)
         frame_ack_write(out, &f);
 }
 

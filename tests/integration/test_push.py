@@ -2,10 +2,12 @@
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../lib"))
 import cluster
+import pprofgen
 
 CPU = "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
 BYTES = "memory:alloc_space:bytes:space:bytes"
@@ -58,6 +60,16 @@ class Push(unittest.TestCase):
             status, out, err = self.push(service, b"main;work\nmain\n", "--format", "line", *way)
             self.assertEqual((status, out), (1, ""))
             self.assertIn('FILE: there is no format "line"', err)
+
+    def test_a_profile_that_will_not_be_counted_is_told_of(self):
+        day = 24 * 3600
+        old = pprofgen.profile({"main;work": 5}, time_ns=int(time.time() - 3 * day) * 10**9, duration_ns=10**9)
+        for service, way in self.both("web"):
+            status, out, err = self.push(service, old, *way)
+            self.assertEqual((status, out), (0, "FILE: taken\n"))
+            self.assertRegex(err, r"\Ahearth push: FILE: it was recorded at \d+-\d\d-\d\d \d\d:\d\d UTC; what is older "
+                                  r"than late_max \(default 24h\) is not counted. --until now gives it today's time\n\Z")
+            self.assertEqual(self.push(service, old, "--until", "now", *way), (0, "FILE: taken\n", ""))
 
     def test_they_are_no_tags(self):
         for service, way in self.both("web"):

@@ -117,7 +117,7 @@ static void a_profile_is_all_that_stands_behind_its_tags(void **state)
 static void answers_come_back_and_are_malformed_at_every_other_length(void **state)
 {
     struct frame_welcome welcome = {1, 2, 3}, welcome_back;
-    struct frame_ack ack = {7, true}, ack_back;
+    struct frame_ack ack = {7, true, 5, -6}, ack_back;
     struct frame_nack nack = {.seq = 8, .status = 503, .retry_ms = 1500}, nack_back;
     struct buf b = {0};
 
@@ -127,6 +127,9 @@ static void answers_come_back_and_are_malformed_at_every_other_length(void **sta
     buf_reset(&b);
     frame_ack_write(&b, &ack);
     ASSERT_EXACT(frame_ack_read(in_, &ack_back), payload_of(&b, FRAME_ACK));
+    assert_int_equal(frame_ack_read(payload_of(&b, FRAME_ACK), &ack_back), 0);
+    assert_true(ack_back.seq == 7 && ack_back.again && ack_back.from_ns == 5 &&
+                ack_back.until_ns == -6);
     nack.code = BYTES_LIT("overload");
     nack.message = BYTES_LIT("come again");
     for (enum frame_type type = FRAME_NACK; type <= FRAME_ERROR; type += 2) {
