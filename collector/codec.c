@@ -291,9 +291,35 @@ static bool is_zero(const struct profile *p, uint32_t type)
     return true;
 }
 
+/* Has the list "a_b_c" the word? */
+static bool has_word(struct bytes list, struct bytes word)
+{
+    while (list.len) {
+        const uint8_t *end = memchr(list.data, '_', list.len);
+        size_t len = end ? (size_t)(end - list.data) : list.len;
+
+        if (bytes_equal(bytes_of(list.data, len), word))
+            return true;
+        len += end != NULL;
+        list = bytes_of(list.data + len, list.len - len);
+    }
+    return false;
+}
+
+/* ddtrace lists exceptions also where it cannot see them (CPython below 3.12). profiler_config
+ * says what it does: "stack_v2_lock_mem_heap_exception_exp_dd_CAP1.0_MAXF64". */
+static bool is_not_collected(const struct codec *k, struct bytes type)
+{
+    struct bytes config = tags_get(&k->item->intake->instance, "profiler_config");
+
+    return bytes_equal(type, BYTES_LIT("exception-samples")) && config.len > 0 &&
+           !has_word(config, BYTES_LIT("exception"));
+}
+
 /*
  * Leaves out what is no type to look at: "timeline", whose values lie on one nameless frame and are
  * for a view by time, and types that some agents always list (GPU) when they have nothing to say.
+ * No exceptions are something to say, where they would have been seen.
  */
 static void drop_types(struct codec *k, struct profile *p)
 {
@@ -303,7 +329,8 @@ static void drop_types(struct codec *k, struct profile *p)
 
         if (timeline)
             codec_skip(k, "timeline");
-        if (timeline || (bytes_starts(name, BYTES_LIT("gpu-")) && is_zero(p, i)))
+        if (timeline ||
+            ((bytes_starts(name, BYTES_LIT("gpu-")) || is_not_collected(k, name)) && is_zero(p, i)))
             profile_drop_type(p, i);
     }
 }

@@ -421,6 +421,21 @@ class Uploads(unittest.TestCase):
         self.assertEqual(self.system.types("time"), [CPU])
         self.assertEqual(self.system.skipped("timeline"), 1)
 
+    def test_what_the_agent_does_not_collect_is_no_type(self):
+        """As ddtrace has it: exceptions are always listed, and collected by CPython 3.12 and newer."""
+        field, exception = pprofgen.field, recordings.TYPES["exception-samples"]
+        profile = b"".join(field(1, field(1, name) + field(2, 2)) for name in (1, 3))
+        profile += field(2, field(1, b"\x01") + field(2, b"\x05\x00")) + field(4, field(1, 1) + field(4, field(1, 1)))
+        profile += field(5, field(1, 1) + field(2, 4))
+        profile += b"".join(field(6, s) for s in (b"", b"cpu", b"count", b"exception-samples", b"work"))
+        for service, config, types in (("py311", "stack_v2_lock_mem_heap_exp_dd_CAP1.0_MAXF64", [SAMPLES]),
+                                       ("py313", "stack_v2_lock_mem_heap_exception_exp_dd_CAP1.0", [exception, SAMPLES]),
+                                       ("unsaid", None, [exception, SAMPLES])):
+            tags = "profiler_config:" + config if config else ""
+            self.send(request(part("event.json", event(service, tags=tags)), part("profile.pprof", profile)))
+            self.wait_for_total(service, SAMPLES, 5)
+            self.assertEqual(self.system.types(service), types)
+
     def test_headers_of_an_agent_on_the_way_become_tags(self):
         headers = ("X-Datadog-Container-Tags: kube_namespace:shop,pod_name:web-1\r\n"
                    "X-Datadog-Additional-Tags: host:node-7,default_env:staging\r\n"
