@@ -333,7 +333,7 @@ static int listen_http(struct standalone *s, struct failure *f)
     return r ? r : collector_listen_socket(s->http, socket, f);
 }
 
-static int listen_grpc(struct standalone *s, struct failure *f)
+static int listen_grpc(struct standalone *s, mode_t mode, struct failure *f)
 {
     struct http_limits limits = limits_of(s);
     const char *address = s->o.grpc_listen                ? s->o.grpc_listen
@@ -344,6 +344,7 @@ static int listen_grpc(struct standalone *s, struct failure *f)
         return 0;
     s->grpc = grpc_server_new(&s->loop, &limits);
     s->n_servers++;
+    grpc_unix_mode(s->grpc, mode);
     collector_grpc_methods(s->collector, s->grpc);
     return grpc_listen(s->grpc, address, "grpc_listen", NULL, f);
 }
@@ -355,7 +356,7 @@ static int listen_all(struct standalone *s, struct failure *f)
     if (collector_socket_mode(s->o.socket_mode, &mode, f))
         return FAILURE;
     http_unix_mode(s->http, mode);
-    return listen_http(s, f) || listen_grpc(s, f);
+    return listen_http(s, f) || listen_grpc(s, mode, f);
 }
 
 static bool is_ready(void *ctx, struct buf *why)

@@ -70,7 +70,7 @@ class CheckConfig(unittest.TestCase):
         port, admin = cluster.free_port(), cluster.free_port()
         with tempfile.TemporaryDirectory() as d:
             options = ["--listen", f"127.0.0.1:{port},unix:{d}/http.socket", "--socket", f"{d}/apm.socket",
-                       "--socket-mode", "0660", "--grpc-listen", "off", "--admin", f"127.0.0.1:{admin}",
+                       "--socket-mode", "0660", "--grpc-listen", f"unix:{d}/grpc.socket", "--admin", f"127.0.0.1:{admin}",
                        "--pull-targets", "web@http://127.0.0.1:1", "--pull-allow", "127.0.0.0/8"]
             for program, argv in {"collector": ["hearth-collector", "--log-dir", f"{d}/log"],
                                   "standalone": ["hearth", "standalone", "--data-dir", f"{d}/data"]}.items():
@@ -79,7 +79,8 @@ class CheckConfig(unittest.TestCase):
                 process.start()
                 try:
                     cluster.until(lambda: cluster.get(admin, "/healthz") == b"ok\n", 20, program)
-                    self.assertEqual(os.stat(f"{d}/apm.socket").st_mode & 0o777, 0o660)
+                    for name in "apm", "http", "grpc":
+                        self.assertEqual(os.stat(f"{d}/{name}.socket").st_mode & 0o777, 0o660, name)
                 finally:
                     self.assertEqual(process.stop(), 0)
 
