@@ -34,22 +34,33 @@ static char *program_path(const char *name)
     return xstrdup(name);
 }
 
+/* Takes args, of which the program may drop some. */
+static int run_standalone(int n, char **args)
+{
+    int status = verb_standalone(n, args);
+
+    free(args);
+    return status;
+}
+
 static int run(const char *program, int argc, char **argv)
 {
-    char **args = xcalloc((size_t)argc + 2, sizeof *args), *path;
+    static char flag[] = "--check-config";
+    char **args = xcalloc((size_t)argc + 3, sizeof *args), *path, name[40];
     struct failure f;
 
-    args[0] = xasprintf("hearth-%s", program);
-    args[1] = xstrdup("--check-config");
+    snprintf(name, sizeof name, "hearth-%s", program);
+    args[0] = name;
+    args[1] = flag;
     for (int i = 0; i < argc; i++)
         args[i + 2] = argv[i];
     if (strcmp(program, "standalone") == 0)
-        return verb_standalone(argc + 2, args);
-    args = xreallocarray(args, (size_t)argc + 3, sizeof *args);
-    args[argc + 2] = NULL;
-    path = program_path(args[0]);
+        return run_standalone(argc + 2, args);
+    path = program_path(name);
     execvp(path, args);
     fail(&f, 500, "exec", NULL, "cannot run %s", path);
+    free(path);
+    free(args);
     return complain("check-config", &f);
 }
 
