@@ -3,7 +3,6 @@
 #include "aggregator/worker.h"
 #include "base/xalloc.h"
 #include "net/daemon.h"
-#include "store/redis_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,16 +41,11 @@ struct program {
 static void check_options(void *ctx, struct options *o)
 {
     const struct program *p = ctx;
-    struct redis_url url;
     struct failure f;
 
     daemon_check_address(o, p->main.admin, "admin");
     if (log_kafka_check(&p->kafka, &f))
         options_refuse(o, &f);
-    if (redis_url_parse(p->redis.redis_url, &url, &f))
-        options_refuse(o, &f);
-    else
-        redis_url_deinit(&url);
 }
 
 static void bind_options(struct options *o, struct program *p)
@@ -61,6 +55,7 @@ static void bind_options(struct options *o, struct program *p)
     options_bind(o, log_kafka_option_rows, &p->kafka, "Kafka");
     options_bind(o, store_redis_option_rows, &p->redis, "Redis");
     options_check(o, aggregator_check, &p->aggregator);
+    options_check(o, store_redis_check, &p->redis);
     options_check(o, check_options, p);
 }
 

@@ -100,6 +100,14 @@ static int run(struct program *p)
     return status;
 }
 
+static void check_options(void *ctx, struct options *o)
+{
+    const struct main_options *m = ctx;
+
+    daemon_check_addresses(o, m->listen, "listen");
+    daemon_check_address(o, m->admin, "admin");
+}
+
 int main(int argc, char **argv)
 {
     static struct program p;
@@ -110,6 +118,8 @@ int main(int argc, char **argv)
     options_bind(p.options, main_option_rows, &p.main, "hearth-query");
     options_bind(p.options, query_option_rows, &p.query_options, "Queries");
     options_bind(p.options, store_redis_option_rows, &p.redis_options, "Redis");
+    options_check(p.options, store_redis_check, &p.redis_options);
+    options_check(p.options, check_options, &p.main);
     if (daemon_options_load(p.options, &p.daemon_options, "hearth-query", &argc, argv, &status) ==
         0)
         status = run(&p);

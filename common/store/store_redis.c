@@ -555,6 +555,18 @@ static const struct store_ops redis_ops = {
     .close = redis_close,
 };
 
+void store_redis_check(void *ctx, struct options *options)
+{
+    const struct store_redis_options *o = ctx;
+    struct redis_url url;
+    struct failure f;
+
+    if (redis_url_parse(o->redis_url, &url, &f))
+        options_refuse(options, &f);
+    else
+        redis_url_deinit(&url);
+}
+
 int store_redis_new(uv_loop_t *loop, const struct store_redis_options *o, struct store **ret,
                     struct failure *f)
 {

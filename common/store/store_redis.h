@@ -14,5 +14,7 @@ struct store_redis_options {
     STORE_REDIS_OPTIONS(OPTION_FIELD)
 };
 extern const struct option_row store_redis_option_rows[];
+/* For options_check; ctx: the struct store_redis_options. */
+void store_redis_check(void *ctx, struct options *options);
 
 #endif

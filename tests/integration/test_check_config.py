@@ -61,6 +61,13 @@ class CheckConfig(unittest.TestCase):
             with self.subTest(options=options):
                 self.check_refused("aggregator", ["hearth-aggregator"], options, says)
 
+    def test_what_is_wrong_with_a_query_service_is_said(self):
+        for options, says in {("--listen", "4041"): "(setting: listen)",
+                              ("--admin", "web:1"): "(setting: admin)",
+                              ("--redis-url", "localhost"): "redis_url"}.items():
+            with self.subTest(options=options):
+                self.check_refused("query", ["hearth-query"], options, says)
+
     def test_every_mistake_is_listed(self):
         status, _, err = run("hearth", "check-config", "collector", "--listen", "a:1,127.0.0.1:2,b:3", "--admin", "c:4",
                              "--pull-targets", "web,api@http://b", "--socket-mode", "9")
