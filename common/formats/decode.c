@@ -1,13 +1,13 @@
 /*
  * How it works. Inflate, look at the first bytes, hand over. A pprof has no magic, and its fields
  * may come in any order, so that its first bytes may be those of a text: "` 8\n" is a period and
- * the frames to drop. It is recognised by what nothing else has: from end to end its fields are of
- * the types that Profile defines, and the first string is the empty one. OTLP has no strings at its
- * top, a text no NUL.
+ * the frames to drop. It is recognised by what nothing else has: field after field is of the types
+ * that Profile defines, until there are more of them than chance would make, or up to its end with
+ * the first string an empty one. OTLP has but two fields at its top, a text no NUL.
  *
- * One that is cut short, or without strings, is not whole; it is recognised, when nothing else is,
- * by its first fields and by some byte among the first that no text would hold, to be told what is
- * wrong with it.
+ * One that is short, and cut or without strings, is recognised, when nothing else is, by its first
+ * fields and by some byte among the first that no text would hold, to be told what is wrong with
+ * it.
  */
 #include "formats/decode.h"
 
@@ -79,12 +79,15 @@ static bool is_profile_field(unsigned number, unsigned type)
     return type == PB_LEN ? MESSAGES >> number & 1 : type == PB_VARINT && (NUMBERS >> number & 1);
 }
 
-/* Fields that a later version may have are passed, as protobuf wants it. */
-static bool is_whole_pprof(struct bytes s)
+/* Fields that a later version may have are passed, as protobuf wants it. OTLP's are 1 and 2; of the
+ * bytes of a text not one in five is a tag that fits, so ENOUGH of the others come once in 10^11.
+ */
+static bool is_plainly_pprof(struct bytes s)
 {
-    enum { STRING = 6 };
+    enum { OTLP_FIELDS = 2, STRING = 6, ENOUGH = 16 };
     struct cursor c = cursor_of(s);
     bool strings = false;
+    int n_others = 0;
     enum pb_step step;
     struct pb_field f;
 
@@ -94,6 +97,9 @@ static bool is_whole_pprof(struct bytes s)
         if (f.number == STRING && !strings && f.data.len > 0)
             return false;
         strings |= f.number == STRING;
+        n_others += f.number > OTLP_FIELDS && f.number <= PROFILE_FIELDS;
+        if (n_others == ENOUGH)
+            return true;
     }
     return step == PB_END && strings;
 }
@@ -182,15 +188,15 @@ static const struct format *format_named(struct bytes name)
     return NULL;
 }
 
-/* The most certain first: a magic, a pprof from end to end, then what text shows, then protobuf of
- * which only the shape is there to be recognised. */
+/* The most certain first: a magic, a pprof that can be nothing else, then what text shows, then
+ * protobuf of which only the shape is there to be recognised. */
 const char *decode_format_of(struct bytes plain)
 {
     const char *text;
 
     if (is_jfr(plain))
         return "jfr";
-    if (is_whole_pprof(plain))
+    if (is_plainly_pprof(plain))
         return "pprof";
     if (is_otlp_json(plain))
         return "otlp_json";
