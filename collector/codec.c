@@ -23,8 +23,12 @@
 enum {
     ZSTD_LEVEL = 1,
     STACK_BYTES = 1 << 20,
-    WARM_ENTRIES_MAX = 30000, /* of tables, some 60 bytes each; above, they are emptied */
-    KEEP_BYTES_MAX = 4 << 20, /* of memory; above, the thread begins anew */
+    /* Entries of tables, some 60 bytes each, above which they are emptied. A record is chosen from
+     * all of them, so a small profile must not stand beside many: one for eight of its bytes. */
+    WARM_ENTRIES = 30000,
+    WARM_ENTRIES_MAX = 120000,
+    WARM_BYTES_PER_ENTRY = 8,
+    KEEP_BYTES_MAX = 8 << 20, /* of memory; above, the thread begins anew */
     KEEP_SAMPLES_MAX = 50000,
     ARENA_CHUNK_BYTES = 16 << 10,
     /* A record is chosen from tables that all profiles of an item share: their entries, looked
@@ -102,14 +106,22 @@ static bool was_large(const struct codec *k, const struct codec_job *job)
                KEEP_BYTES_MAX;
 }
 
+/* So many entries may stay after an item that was so large when inflated. */
+static uint64_t warm_entries(uint64_t bytes)
+{
+    uint64_t n = bytes / WARM_BYTES_PER_ENTRY;
+
+    return n < WARM_ENTRIES ? WARM_ENTRIES : n < WARM_ENTRIES_MAX ? n : WARM_ENTRIES_MAX;
+}
+
 /* What was in the profile is forgotten; names and stacks are, too, when they have become many. */
-static void tables_reset(struct codec *k)
+static void tables_reset(struct codec *k, uint64_t item_bytes)
 {
     uint64_t entries = (uint64_t)symbols_n_strings(k->symbols) + symbols_n_frames(k->symbols) +
                        stacks_n_nodes(k->stacks);
 
     profile_reset(&k->profile);
-    if (entries <= WARM_ENTRIES_MAX)
+    if (entries <= warm_entries(item_bytes))
         return;
     stacks_reset(k->stacks);
     symbols_reset(k->symbols);
@@ -390,14 +402,16 @@ int codec_item(struct codec *k, const struct codec_item *item)
         .ctx = k,
         .f = &job->failure,
     };
+    uint64_t inflated = job->stats.inflated_bytes;
     int r;
 
     if (check_inflated(k))
         return FAILURE;
     k->item = item;
     r = decode(k->decoder, item->data, &rd);
+    inflated = job->stats.inflated_bytes - inflated;
     /* The next one has symbols of its own: many that it does not share must not weigh on it. */
-    tables_reset(k);
+    tables_reset(k, inflated > item->data.len ? inflated : item->data.len);
     return r;
 }
 

@@ -10,6 +10,7 @@
 #include "collector/protocols/protocols.h"
 #include "collector/upload.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #define COLLECTOR_ROW(...) OPTION_ROW(struct collector_options, __VA_ARGS__)
@@ -103,9 +104,26 @@ static void try_finish(struct collector *c)
     closed(ctx);
 }
 
-void collector_upload_gone(struct collector *c)
+void collector_upload_came(struct collector *c, size_t bytes)
 {
+    c->n_uploads++;
+    c->bytes_in_work += bytes;
+    if (c->bytes_in_work > c->bytes_peak)
+        c->bytes_peak = c->bytes_in_work;
+}
+
+/* What a rush took is given back when it is over: else a node pays for it until the next one. */
+void collector_upload_gone(struct collector *c, size_t bytes)
+{
+    enum { RUSH_BYTES = 4 << 20 };
+
     c->n_uploads--;
+    c->bytes_in_work -= bytes;
+    if (c->n_uploads == 0) {
+        if (c->bytes_peak > RUSH_BYTES)
+            malloc_trim(0);
+        c->bytes_peak = 0;
+    }
     try_finish(c);
 }
 

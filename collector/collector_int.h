@@ -20,11 +20,13 @@ struct collector {
     struct retries *retries; /* Datadog's */
     struct pull *pull;       /* NULL: no targets, or closed */
     size_t n_uploads;
+    size_t bytes_in_work, bytes_peak; /* of their bodies; the peak since there were none */
     void (*closed)(void *ctx); /* set: closing */
     void *closed_ctx;
 };
 
-/* An upload has been answered. */
-void collector_upload_gone(struct collector *c);
+/* An upload of so many bytes has come, and has been answered. */
+void collector_upload_came(struct collector *c, size_t bytes);
+void collector_upload_gone(struct collector *c, size_t bytes);
 
 #endif

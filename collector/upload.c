@@ -52,6 +52,7 @@ static void end(struct upload *u, const struct failure *failure)
 {
     struct collector *c = u->collector;
     struct codec_job job = u->job;
+    size_t bytes = job.body.len;
     struct upload_result result = {
         .failure = failure,
         .types = buf_bytes(&job.types),
@@ -71,7 +72,7 @@ static void end(struct upload *u, const struct failure *failure)
     u->done(u->ctx, &result);
     codec_job_deinit(&job);
     metric_add(&collector_metrics[M_IN_WORK], 0, -1);
-    collector_upload_gone(c);
+    collector_upload_gone(c, bytes);
 }
 
 static void on_published(void *ctx, int r)
@@ -140,7 +141,7 @@ void upload_send(struct upload *u)
     struct collector *c = u->collector;
     struct failure f;
 
-    c->n_uploads++;
+    collector_upload_came(c, u->job.body.len);
     metric_add(&collector_metrics[M_IN_WORK], 0, 1);
     metric_add(&collector_metrics[M_BODY_BYTES], 0, (int64_t)u->job.body.len);
     if (quota_take(c->quota, u->job.intake.tenant, u->job.body.len, clock_mono_ms(), &f) ||

@@ -11,7 +11,7 @@
 #include "formats/pprof.h"
 #include "wire/record.h"
 
-enum { INFLATED_MAX = 64 << 20, ZSTD_LEVEL = 1, WARM_ENTRIES_MAX = 30000 };
+enum { INFLATED_MAX = 64 << 20, ZSTD_LEVEL = 1, WARM_ENTRIES = 30000, WARM_ENTRIES_MAX = 120000 };
 
 struct codec {
     struct inflater *inflater;
@@ -21,6 +21,7 @@ struct codec {
     struct stacks *stacks;
     struct profile profile;
     struct buf plain;
+    size_t plain_len;
     size_t bytes; /* of records */
 };
 
@@ -55,6 +56,7 @@ static void decode_one(struct codec *k, struct bytes gz)
         fprintf(stderr, "%s\n", f.message);
         exit(1);
     }
+    k->plain_len = plain.len;
 }
 
 static int on_part(void *ctx, uint32_t part, uint32_t parts, struct bytes value)
@@ -86,9 +88,12 @@ static void encode_one(struct codec *k)
 /* As collector/codec.c does. */
 static void forget(struct codec *k)
 {
+    size_t warm = k->plain_len / 8;
+
+    warm = warm < WARM_ENTRIES ? WARM_ENTRIES : warm < WARM_ENTRIES_MAX ? warm : WARM_ENTRIES_MAX;
     profile_reset(&k->profile);
     if (symbols_n_strings(k->symbols) + symbols_n_frames(k->symbols) + stacks_n_nodes(k->stacks) <=
-        WARM_ENTRIES_MAX)
+        warm)
         return;
     stacks_reset(k->stacks);
     symbols_reset(k->symbols);
