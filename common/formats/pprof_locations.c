@@ -412,6 +412,7 @@ static int read_whole_block(struct pprof_reader *r, uint32_t begin, uint32_t n)
     uint64_t id[BLOCK];
 
     r->n_block_lines = 0;
+    XGROW(r->line, r->line_cap, 1); /* also where no location has a line */
     for (uint32_t i = 0; i < n; i++)
         if (read_whole(r, begin + i, &id[i], &at[i]))
             return FAILURE;
