@@ -32,6 +32,8 @@ struct writer {
     const struct symbols *sym;
     struct buf *out;
     struct buf message, part; /* the message being written, and one inside it */
+    struct label *labels;     /* of the sample being written */
+    size_t labels_cap;
     struct numbering strings, functions, mappings, locations;
 };
 
@@ -84,16 +86,35 @@ static void write_type(struct writer *w, unsigned field, struct sample_type type
     put_message(w->out, field, &w->message);
 }
 
+/* By texts: so what is written does not depend on the order in which they were read. */
+static int label_cmp(const void *va, const void *vb, void *symbols)
+{
+    const struct label *a = va, *b = vb;
+    int c = bytes_cmp(symbols_text(symbols, a->key), symbols_text(symbols, b->key));
+
+    if (c == 0)
+        c = bytes_cmp(symbols_text(symbols, a->str), symbols_text(symbols, b->str));
+    if (c == 0)
+        c = (a->num > b->num) - (a->num < b->num);
+    return c ? c : bytes_cmp(symbols_text(symbols, a->unit), symbols_text(symbols, b->unit));
+}
+
 static void write_labels(struct writer *w, uint32_t set)
 {
     size_t n;
     const struct label *labels = profile_label_set(w->p, set, &n);
 
+    if (n == 0)
+        return;
+    XGROW(w->labels, w->labels_cap, n);
+    memcpy(w->labels, labels, n * sizeof *labels);
+    if (n > 1)
+        qsort_r(w->labels, n, sizeof *labels, label_cmp, (void *)(uintptr_t)w->sym);
     for (size_t i = 0; i < n; i++) {
-        put_string(w, &w->part, 1, labels[i].key);
-        put_string(w, &w->part, 2, labels[i].str);
-        put_number(&w->part, 3, (uint64_t)labels[i].num);
-        put_string(w, &w->part, 4, labels[i].unit);
+        put_string(w, &w->part, 1, w->labels[i].key);
+        put_string(w, &w->part, 2, w->labels[i].str);
+        put_number(&w->part, 3, (uint64_t)w->labels[i].num);
+        put_string(w, &w->part, 4, w->labels[i].unit);
         put_message(&w->message, 3, &w->part);
     }
 }
@@ -235,6 +256,7 @@ static void writer_deinit(struct writer *w)
 {
     buf_deinit(&w->message);
     buf_deinit(&w->part);
+    free(w->labels);
     numbering_deinit(&w->strings);
     numbering_deinit(&w->functions);
     numbering_deinit(&w->mappings);

@@ -144,16 +144,17 @@ static int number_cmp(int64_t a, int64_t b)
     return (a > b) - (a < b);
 }
 
-static int label_cmp(const void *va, const void *vb, void *symbols)
+/* By ids, not by texts: any order makes equal sets equal, and a text may be long. */
+static int label_cmp(const void *va, const void *vb)
 {
     const struct label *a = va, *b = vb;
-    int c = bytes_cmp(symbols_text(symbols, a->key), symbols_text(symbols, b->key));
+    int c = number_cmp(a->key, b->key);
 
     if (c == 0)
-        c = bytes_cmp(symbols_text(symbols, a->str), symbols_text(symbols, b->str));
+        c = number_cmp(a->str, b->str);
     if (c == 0)
         c = number_cmp(a->num, b->num);
-    return c ? c : bytes_cmp(symbols_text(symbols, a->unit), symbols_text(symbols, b->unit));
+    return c ? c : number_cmp(a->unit, b->unit);
 }
 
 static bool label_same(const struct label *a, const struct label *b)
@@ -161,13 +162,13 @@ static bool label_same(const struct label *a, const struct label *b)
     return a->key == b->key && a->str == b->str && a->num == b->num && a->unit == b->unit;
 }
 
-static size_t sort_labels(const struct profile *p, struct label *labels, size_t n)
+static size_t sort_labels(struct label *labels, size_t n)
 {
     size_t kept = 1;
 
     if (n < 2)
         return n;
-    qsort_r(labels, n, sizeof *labels, label_cmp, p->symbols);
+    qsort(labels, n, sizeof *labels, label_cmp);
     for (size_t i = 1; i < n; i++)
         if (!label_same(&labels[i], &labels[kept - 1]))
             labels[kept++] = labels[i];
@@ -205,7 +206,7 @@ uint32_t profile_labels(struct profile *p, struct label *labels, size_t n)
 
     if (n == 0)
         return 0;
-    n = sort_labels(p, labels, n);
+    n = sort_labels(labels, n);
     place = hash_labels(ix->secret, labels, n);
     for (struct probe at = table_probe(&ix->sets, place); table_next(&ix->sets, &at);)
         if (set_is(p, at.id, labels, n))

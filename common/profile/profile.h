@@ -73,7 +73,7 @@ void profile_drop_type(struct profile *p, uint32_t type);
 
 /* The id of a set of labels (sorted and deduplicated here; labels is scratch). n = 0 gives 0. */
 uint32_t profile_labels(struct profile *p, struct label *labels, size_t n);
-/* The labels of a set, sorted by (key, str, num) text order independent of ids' values. */
+/* The labels of a set, in the order of their ids. */
 const struct label *profile_label_set(const struct profile *p, uint32_t id, size_t *ret_n);
 uint32_t profile_n_label_sets(const struct profile *p);     /* set 0 (empty) included */
 
