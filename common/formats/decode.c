@@ -79,14 +79,13 @@ static bool is_profile_field(unsigned number, unsigned type)
     return type == PB_LEN ? MESSAGES >> number & 1 : type == PB_VARINT && (NUMBERS >> number & 1);
 }
 
-/* Fields that a later version may have are passed, as protobuf wants it. OTLP's are 1 and 2; of the
- * bytes of a text not one in five is a tag that fits, so ENOUGH of the others come once in 10^11.
- */
+/* Fields that a later version may have are passed, as protobuf wants it. OTLP's are 1 and 2. A text
+ * can go on as fields for long ("p;" is one), so of what begins as text all is looked at. */
 static bool is_plainly_pprof(struct bytes s)
 {
     enum { OTLP_FIELDS = 2, STRING = 6, ENOUGH = 16 };
     struct cursor c = cursor_of(s);
-    bool strings = false;
+    bool text = is_text(s), strings = false;
     int n_others = 0;
     enum pb_step step;
     struct pb_field f;
@@ -98,7 +97,7 @@ static bool is_plainly_pprof(struct bytes s)
             return false;
         strings |= f.number == STRING;
         n_others += f.number > OTLP_FIELDS && f.number <= PROFILE_FIELDS;
-        if (n_others == ENOUGH)
+        if (n_others == ENOUGH && !text)
             return true;
     }
     return step == PB_END && strings;

@@ -385,6 +385,9 @@ static void what_only_looks_like_a_pprof_is_not_taken_for_one(void **state)
     (void)state;
     assert_string_equal(decode_format_of(BYTES_LIT("` 8\n")), "folded");
     assert_string_equal(decode_format_of(BYTES_LIT("x;2 8\n")), "folded");
+    /* Each "p;" is a tag and a number: a function of a short name that calls itself. */
+    assert_string_equal(
+        decode_format_of(BYTES_LIT("p;p;p;p;p;p;p;p;p;p;p;p;p;p;p;p;p;p;p;p 10\n")), "folded");
     /* OTLP: a resource, a scope, a dictionary with the empty string first. */
     wire_write("1{1{} 2{1{}}} 2{1{} 5\"\" 5\"cpu\" 6{1:1}}", &raw);
     assert_string_equal(decode_format_of(buf_bytes(&raw)), "otlp");
