@@ -348,6 +348,12 @@ static void pause_reading(struct session *s, struct bytes in)
     http_stream_pause(s->io);
 }
 
+/* Of a PROFILE that has begun the rest has to come sooner than the next one. */
+static uint32_t wait_ms(const struct session *s)
+{
+    return s->filling && s->idle_ms > FRAME_MS ? FRAME_MS : s->idle_ms;
+}
+
 static void feed(struct session *s, struct bytes in)
 {
     s->feeding = true;
@@ -365,6 +371,8 @@ static void feed(struct session *s, struct bytes in)
         in.len -= n;
     }
     s->feeding = false;
+    if (is_reading(s) && s->state == SESSION_OPEN)
+        http_stream_set_idle(s->io, wait_ms(s));
     if (is_reading(s) && http_stream_unsent(s->io) > UNSENT_MAX)
         session_end(s);
     session_unref(s);
@@ -409,11 +417,25 @@ static void on_ended(void *ctx)
         say_bye(s);
 }
 
+static void on_give_way(void *ctx)
+{
+    struct session *s = ctx;
+    struct failure f;
+
+    if (!s->filling || s->feeding)
+        return;
+    stream_upload_free(s->filling); /* now, not when the connection has closed */
+    s->filling = NULL;
+    fail(&f, 408, "timeout", "setting: body_budget",
+         "a PROFILE stood still while others needed its memory");
+    session_error(s, &f);
+}
+
 static void on_idle(void *ctx)
 {
     struct session *s = ctx;
 
-    if (s->n_in_flight)
+    if (s->n_in_flight && !s->filling)
         http_stream_set_idle(s->io, s->idle_ms);
     else
         timed_out(s);
@@ -440,6 +462,7 @@ static void on_closed(void *ctx)
 static const struct http_stream_events events = {
     .data = on_data,
     .ended = on_ended,
+    .give_way = on_give_way,
     .idle = on_idle,
     .stop = on_stop,
     .closed = on_closed,

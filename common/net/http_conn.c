@@ -107,18 +107,26 @@ static void refuse_late(struct http_conn *c, const char *what, uint32_t limit_ms
     http_refuse(c->req, REFUSED_TIMEOUT);
 }
 
+static void refuse_still(struct http_conn *c)
+{
+    fail(&c->req->failure, 408, "timeout", "setting: body_budget",
+         "the body stood still for %u ms while others needed its memory",
+         c->server->limits.stall_ms);
+    http_refuse(c->req, REFUSED_TIMEOUT);
+}
+
 /* A peer that announces a large body and does not send it would lock all others out. */
 void http_conns_give_way(struct http_server *s)
 {
     list_for_each_safe (it, &s->conns) {
         struct http_conn *c = container_of(it, struct http_conn, link);
 
-        if (c->state != CONN_BODY || c->req->charged == 0 ||
-            uv_now(s->loop) - c->heard_ms < s->limits.stall_ms)
+        if (uv_now(s->loop) - c->heard_ms < s->limits.stall_ms)
             continue;
-        fail(&c->req->failure, 408, "timeout", "setting: body_budget",
-             "the body stood still for %u ms while others needed its memory", s->limits.stall_ms);
-        http_refuse(c->req, REFUSED_TIMEOUT);
+        if (c->state == CONN_BODY && c->req->charged)
+            refuse_still(c);
+        else if (c->state == CONN_STREAM && !c->close_after)
+            c->events->give_way(c->events_ctx);
     }
 }
 
@@ -308,6 +316,7 @@ static size_t feed_body(struct http_conn *c, struct bytes in)
 /* Even without a byte: what the owner did in the handler may have ended it. */
 static void feed_stream(struct http_conn *c, struct bytes in)
 {
+    c->heard_ms = uv_now(c->server->loop);
     http_conn_heard(c);
     if (in.len && !c->close_after)
         c->events->data(c->events_ctx, in);

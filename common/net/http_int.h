@@ -72,7 +72,7 @@ struct http_conn {
     struct list link;
     enum conn_state state;
     struct http_request *req; /* NULL while idle */
-    uint64_t heard_ms;        /* CONN_BODY: the loop's time when something of it came last */
+    uint64_t heard_ms;        /* CONN_BODY, CONN_STREAM: the loop's time when something came last */
     struct buf rest;          /* read, but of a later request */
     struct buf out_head, out_body;
     size_t unsent_bytes; /* at the last look of the write deadline */

@@ -134,6 +134,8 @@ struct http_charge *http_stream_charge(struct http_stream *s, size_t n, size_t b
         return NULL;
     }
     n += beside;
+    if (n > l->budget_bytes_max - *l->budget_used)
+        http_conns_give_way(server);
     if (n > l->budget_bytes_max - *l->budget_used) {
         fail(f, 503, "overload", "send it again later; setting: body_budget",
              "%zu bytes more would exceed the %zu bytes for all bodies (%zu in use)", n,

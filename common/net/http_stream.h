@@ -17,6 +17,9 @@ struct http_stream_events {
     /* The peer sends no more (it has closed, or shut its sending side and still reads); at most
      * once. Not told while paused. What is sent yet goes out until http_stream_close. */
     void (*ended)(void *ctx);
+    /* Others need memory, and nothing arrived for limits.stall_ms: what has come in part may be
+     * given up. */
+    void (*give_way)(void *ctx);
     /* Nothing arrived for the idle time, and nothing waits to be written. */
     void (*idle)(void *ctx);
     /* The server closes: come to an end. What has not after its grace is closed. */

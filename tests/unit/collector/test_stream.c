@@ -325,6 +325,33 @@ static void a_profile_that_the_budget_has_no_room_for_is_to_come_again(void **st
     stop(f);
 }
 
+/* One that has begun and stands still, where another one, or a request, needs its room. */
+static void a_profile_that_stands_still_gives_way(void **state)
+{
+    static const char *const settings[] = {"body_budget", "20000", NULL};
+    struct fixture *f = start(settings);
+    int still = stream_open(f->port, 1, "service=a"), other = stream_open(f->port, 2, "service=a");
+    static uint8_t big[8000];
+    struct buf out = {0};
+
+    (void)state;
+    put_profile(&out, 1, "", bytes_of(big, sizeof big));
+    out.len = 100;
+    stream_send(still, &out, 0);
+    usleep(100000);
+    put_profile(&out, 1, "", TINY);
+    stream_send(other, &out, 0);
+    assert_refusal(other, FRAME_NACK, 1, 503, "overload");
+    usleep(http_limits_default.stall_ms * 1000);
+    put_profile(&out, 1, "", TINY);
+    stream_send(other, &out, 0);
+    assert_ack(other, 1, false);
+    assert_refusal(still, FRAME_ERROR, 0, 408, "timeout");
+    assert_end(still);
+    close(other);
+    stop(f);
+}
+
 /* Each is charged with what stands around it, or thousands of them would be many times the budget.
  */
 static void small_profiles_are_charged_with_what_they_need(void **state)
@@ -488,6 +515,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(what_is_wrong_with_one_profile_leaves_the_stream_open),
         cmocka_unit_test(a_profile_that_the_budget_has_no_room_for_is_to_come_again),
+        cmocka_unit_test(a_profile_that_stands_still_gives_way),
         cmocka_unit_test(small_profiles_are_charged_with_what_they_need),
         cmocka_unit_test_setup_teardown(a_frame_that_breaks_the_protocol_ends_the_stream, set_up,
                                         tear_down),
