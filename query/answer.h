@@ -65,7 +65,8 @@ enum top_sort { TOP_BY_SELF, TOP_BY_TOTAL };
 /* Writers; they append to out. */
 void answer_flamegraph_json(const struct answer *a, uint32_t max_nodes, struct buf *out);
 void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit, struct buf *out);
-/* Tables for people; of a difference: a, b, b − a. */
+/* Tables for people; of a difference: a, b, b − a. Values are sums, those of a snapshot means of
+ * one profile (query/top.h). */
 void answer_top_text(const struct answer *a, enum top_sort sort, uint32_t limit, struct buf *out);
 void answer_folded(const struct answer *a, uint32_t max_nodes, struct buf *out);
 void answer_pprof(const struct answer *a, uint32_t max_nodes, struct buf *out); /* gzip'd */

@@ -24,28 +24,27 @@ static const struct scale time_scales[] = {
 static const struct scale byte_scales[] = {
     {1, "B"}, {0x1p10, "KiB"}, {0x1p20, "MiB"}, {0x1p30, "GiB"}, {0x1p40, "TiB"}, {0, NULL},
 };
+static const struct scale no_scales[] = {{1, ""}, {0, NULL}};
 
 static const struct scale *scales_of(struct bytes unit)
 {
     if (bytes_equal(unit, BYTES_LIT("nanoseconds")))
         return time_scales;
-    return bytes_equal(unit, BYTES_LIT("bytes")) ? byte_scales : NULL;
+    return bytes_equal(unit, BYTES_LIT("bytes")) ? byte_scales : no_scales;
 }
 
 /* "1.25s", "-3.0MiB", "42", right-aligned in ten columns; sign: also for positive values. */
-static void value_text(int64_t value, struct bytes unit, bool sign, struct buf *out)
+static void value_text(long double value, struct bytes unit, bool sign, struct buf *out)
 {
     const struct scale *scale = scales_of(unit);
+    int decimals;
     char text[40];
 
-    if (scale) {
-        while (scale[1].unit && fabs((double)value) >= scale[1].factor)
-            scale++;
-        snprintf(text, sizeof text, sign ? "%+.*f%s" : "%.*f%s", scale->factor > 1 ? 2 : 0,
-                 (double)value / scale->factor, scale->unit);
-    } else {
-        snprintf(text, sizeof text, sign ? "%+" PRId64 : "%" PRId64, value);
-    }
+    while (scale[1].unit && fabsl(value) >= scale[1].factor)
+        scale++;
+    decimals = scale->factor > 1 || value != truncl(value) ? 2 : 0; /* a mean may be no integer */
+    snprintf(text, sizeof text, sign ? "%+.*Lf%s" : "%.*Lf%s", decimals, value / scale->factor,
+             scale->unit);
     buf_printf(out, "%10s", text);
 }
 
@@ -74,23 +73,23 @@ static void name_text(const struct answer *a, uint32_t frame, struct buf *out)
 static void row_text(const struct answer *a, const struct top *top, const struct top_row *row,
                      struct bytes unit, struct buf *out)
 {
-    value_text(row->self[0], unit, false, out);
+    value_text(top_shown(top, 0, row->self[0]), unit, false, out);
     share_text(row->self[0], top->sum[0], out);
-    value_text(row->total[0], unit, false, out);
+    value_text(top_shown(top, 0, row->total[0]), unit, false, out);
     share_text(row->total[0], top->sum[0], out);
     buf_append_str(out, "  ");
     name_text(a, row->frame, out);
 }
 
-static void row_diff_text(const struct answer *a, const struct top_row *row, enum top_sort sort,
-                          struct bytes unit, struct buf *out)
+static void row_diff_text(const struct answer *a, const struct top *top, const struct top_row *row,
+                          enum top_sort sort, struct bytes unit, struct buf *out)
 {
     const int64_t *v = sort == TOP_BY_SELF ? row->self : row->total;
-    uint64_t delta = (uint64_t)v[1] - (uint64_t)v[0];
+    long double first = top_shown(top, 0, v[0]), second = top_shown(top, 1, v[1]);
 
-    value_text(v[0], unit, false, out);
-    value_text(v[1], unit, false, out);
-    value_text((int64_t)delta, unit, true, out);
+    value_text(first, unit, false, out);
+    value_text(second, unit, false, out);
+    value_text(second - first, unit, true, out);
     buf_append_str(out, "  ");
     name_text(a, row->frame, out);
 }
@@ -100,6 +99,7 @@ static void head_text(const struct answer *a, const struct top *top, struct byte
 {
     for (uint32_t s = 0; s < a->n_sides; s++) {
         const struct answer_side *side = &a->sides[s];
+        bool snapshot = profile_type_kind(buf_bytes(&side->type)) == TYPE_SNAPSHOT;
 
         if (a->n_sides > 1)
             buf_append_str(out, s ? "b: " : "a: ");
@@ -107,8 +107,8 @@ static void head_text(const struct answer *a, const struct top *top, struct byte
             buf_printf(out, "%.*s  ", (int)side->service.len, (const char *)side->service.data);
         buf_printf(out, "%.*s  ", (int)side->type.len, (const char *)side->type.data);
         buf_append_str(out, "total");
-        value_text(top->sum[s], unit, false, out);
-        buf_printf(out, "  in %" PRIu64 " profile%s", side->profiles,
+        value_text(top_shown(top, s, top->sum[s]), unit, false, out);
+        buf_printf(out, "  %s %" PRIu64 " profile%s", snapshot ? "mean of" : "in", side->profiles,
                    side->profiles == 1 ? "" : "s");
         if (side->gaps)
             buf_printf(out, "  (%" PRIu64 " windows are lost)", side->gaps);
@@ -133,7 +133,7 @@ void answer_top_text(const struct answer *a, enum top_sort sort, uint32_t limit,
         if (a->n_sides == 1)
             row_text(a, &top, &top.rows[i], unit, out);
         else
-            row_diff_text(a, &top.rows[i], sort, unit, out);
+            row_diff_text(a, &top, &top.rows[i], sort, unit, out);
     }
     if (top.n > limit)
         buf_printf(out, "… and %zu more\n", top.n - limit);

@@ -2,25 +2,29 @@
 
 #include "base/xalloc.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-static uint64_t magnitude(int64_t a, int64_t b)
+long double top_shown(const struct top *top, uint32_t side, int64_t value)
 {
-    return a < b ? (uint64_t)b - (uint64_t)a : (uint64_t)a - (uint64_t)b;
+    return (long double)value / (long double)top->mean_of[side];
 }
 
 struct top_order {
     const struct answer *a;
+    const struct top *top;
     enum top_sort sort;
 };
 
 /* |b − a| of two sides, |v| of one. */
-static uint64_t weight(const struct top_order *o, const int64_t values[SIDES_MAX])
+static long double weight(const struct top_order *o, const int64_t values[SIDES_MAX])
 {
-    return o->a->n_sides == 1 ? magnitude(0, values[0]) : magnitude(values[0], values[1]);
+    long double first = top_shown(o->top, 0, values[0]);
+
+    return fabsl(o->a->n_sides == 1 ? first : top_shown(o->top, 1, values[1]) - first);
 }
 
-static int order(uint64_t x, uint64_t y)
+static int order(long double x, long double y)
 {
     return x > y ? -1 : x < y;
 }
@@ -78,12 +82,21 @@ static void fill(struct top *top, const struct answer *a, uint32_t n)
     free(total);
 }
 
+static uint64_t mean_of(const struct answer_side *s)
+{
+    bool snapshot = profile_type_kind(buf_bytes(&s->type)) == TYPE_SNAPSHOT;
+
+    return snapshot && s->profiles ? s->profiles : 1;
+}
+
 void top_init(struct top *top, const struct answer *a, enum top_sort sort)
 {
     uint32_t n = symbols_n_frames(a->symbols);
-    struct top_order o = {a, sort};
+    struct top_order o = {a, top, sort};
 
     *top = (struct top){.rows = xcalloc(n, sizeof *top->rows)};
+    for (uint32_t s = 0; s < SIDES_MAX; s++)
+        top->mean_of[s] = mean_of(&a->sides[s]);
     fill(top, a, n);
     for (uint32_t i = 1; i < n; i++) {
         top->rows[i].frame = i;

@@ -13,10 +13,19 @@ struct top {
     struct top_row *rows; /* in order; functions that have only zeros are not there */
     size_t n;
     int64_t sum[SIDES_MAX];
+    uint64_t mean_of[SIDES_MAX]; /* profiles that a value shown is the mean of; 1 of a flow */
 };
 
-/* a is at function granularity: a frame is a function. Of a difference, rows go by |b − a|. */
+/* a is at function granularity: a frame is a function. Of a difference, rows go by |b − a|, as they
+ * are shown. */
 void top_init(struct top *top, const struct answer *a, enum top_sort sort);
 void top_deinit(struct top *top);
+
+/*
+ * What people are shown of a side's value: of a flow the value itself, of a snapshot the mean of
+ * one profile, for the sum of a heap over ten of its profiles is in use nowhere. Programs get sums.
+ * A long double holds every int64_t exactly.
+ */
+long double top_shown(const struct top *top, uint32_t side, int64_t value);
 
 #endif

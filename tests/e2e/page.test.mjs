@@ -280,7 +280,7 @@ test('profile type, range and selector are picked, and each is an entry of the h
     await page.selectOption('[id="one.type"]', { label: 'Live heap' });
     await page.waitForFunction(() => document.title.includes('Live heap'));
     await settled();
-    assert.match(await page.locator('.summary').innerText(), /mean of one instance/);
+    assert.match(await page.locator('.summary').innerText(), /mean of 2 profiles/);
     await page.goBack();
     await page.waitForFunction(() => document.title.includes('CPU time'));
     await page.getByRole('button', { name: 'Range: Last hour' }).click();
@@ -291,6 +291,45 @@ test('profile type, range and selector are picked, and each is an entry of the h
     await page.waitForFunction(() => new URLSearchParams(location.search).get('match') === '{version="1"}');
     await settled();
     assert.match(await page.locator('.summary').innerText(), /2 profiles/);
+});
+
+const heapUrl = (more) => `/?service=heap&type=inuse_space&${more}`;
+
+test('of a live heap every value is the mean of one profile, on each side its own', async () => {
+    for (const [version, profiles] of [[1, 4], [2, 1]]) {
+        for (let i = 0; i < profiles; i++) {
+            const sent = await fetch(`${hearth.url}/api/v1/profiles?service=heap&version=${version}&sample_type=inuse_space&unit=bytes&from=now-1m`,
+                { method: 'POST', body: `main;cache ${3 << 20}\nmain;${version === 1 ? 'old' : 'new'} ${1 << 20}\n` });
+            assert.equal(sent.status, 200);
+        }
+    }
+    await until('all to be readable', async () =>
+        (await (await fetch(`${hearth.url}/api/v1/flamegraph?service=heap`)).json()).profiles === 5);
+    const cells = (name) => page.locator('.functions tbody tr', { hasText: name }).locator('td > span').allInnerTexts();
+
+    await open(heapUrl('match=version:1'));
+    assert.match(await page.locator('.summary').innerText(), /^4 MiB\s+mean of 4 profiles/);
+    assert.deepEqual(await cells('cache'), ['3 MiB', '3 MiB']);
+    await hoverOn('cache');
+    assert.match(await tooltip(), /Total\s+3 MiB\s+75.0 %\s+3,145,728 B/);
+    await hoverOn('total');
+    assert.match(await tooltip(), /Total\s+4 MiB\s+100 %\s+4,194,304 B/);
+
+    await open(heapUrl('match=version:1&max_nodes=3'));
+    await page.getByText(/small frames are drawn/).waitFor();
+    assert.match(await page.locator('.notice').innerText(), /, 100 % of the whole/);
+    await until('the table to have every function', async () => (await cells('old'))[0] === '1 MiB');
+
+    await open(heapUrl('page=compare&a.match=version:1&b.match=version:2&scale=absolute'));
+    assert.deepEqual(await cells('cache'), ['3 MiB', '3 MiB', '–', '3 MiB', '3 MiB', '–']);
+    assert.deepEqual(await cells('old'), ['1 MiB', '0 B', '−1 MiB', '1 MiB', '0 B', '−1 MiB']);
+    const { inX } = await hoverOn('new');
+    assert.match(await tooltip(), /Self\s+0 B 0 %\s+1 MiB 25.0 %\s+\+1 MiB/);
+    assert.ok(inX / (await canvasBox()).width > 0.75, 'the widths are of the means: old and new have an eighth each');
+    await hoverOn('cache');
+    assert.match(await tooltip(), /no change/);
+    await open(heapUrl('page=compare&a.match=version:1&b.match=version:2'));
+    assert.deepEqual(await cells('cache'), ['75.0 %', '75.0 %', '–', '75.0 %', '75.0 %', '–']);
 });
 
 test('a window without data says so, and a bad selector says where it is bad', async () => {

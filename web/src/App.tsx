@@ -76,14 +76,13 @@ function Header() {
 }
 
 function Figure({ selection, unit, badge }: { selection: Selection; unit: string; badge?: 'a' | 'b' }) {
-    const { kind, mean, sum, profiles, instances, from, until } = selection;
-    const snapshot = kind === 'snapshot' || mean !== undefined;
+    const { mean, sum, profiles, instances, from, until } = selection;
     return (
         <div class="figure">
             {badge && <span class={`badge ${badge}`}>{badge.toUpperCase()}</span>}
-            <strong>{value(snapshot && mean !== undefined ? mean : sum, unit)}</strong>
+            <strong>{value(mean ?? sum, unit)}</strong>
             <span class="faint">
-                {snapshot && 'mean of one instance · '}
+                {mean !== undefined && 'mean of '}
                 {integer(profiles)} {profiles === 1 ? 'profile' : 'profiles'}
                 {instances > 0 && ` · ${integer(instances)} ${instances === 1 ? 'instance' : 'instances'}`}
                 {until > from && ` · ${span(from, until)}`}
@@ -183,7 +182,7 @@ function Content({ tree: shown, flamegraph, diff }: { tree: Tree; flamegraph: Fl
                 <Choice label="View" name="view" options={[['both', 'Both'], ['flame', 'Flame graph'], ['table', 'Table']]} />
             </div>
             <Notices complete={flamegraph ? [flamegraph.complete] : [diff!.a.complete, diff!.b.complete]}
-                hidden={flamegraph?.hidden ?? diff!.hidden} sum={shown.sides.reduce((sum, side) => sum + Math.abs(side.sum), 0)} />
+                hidden={flamegraph?.hidden ?? diff!.hidden} sum={shown.sides.reduce((sum, side) => sum + Math.abs(side.sum) * side.meanOf, 0)} />
             <div class={`panes ${view}${two ? ' two' : ''}${safePalette.value ? ' safe' : ''}`}>
                 {view !== 'flame' && (
                     <Table tree={shown} byShare={byShare.value} matches={typeof search.value === 'function' ? search.value : null} />

@@ -74,7 +74,7 @@ export function Table({ tree, byShare, matches }: Props) {
     const named = useSignal<Named | null>(null);
     const shownColumns = useMemo(() => columns(tree, byShare), [tree, byShare]);
     const whole = tops.value;
-    const all = useMemo(() => (whole ? functionsOfTop(whole) : functions(tree)), [tree, whole]);
+    const all = useMemo(() => (whole ? functionsOfTop(tree, whole) : functions(tree)), [tree, whole]);
     const [sortKey, direction] = (param('sort') || shownColumns[shownColumns.length > 2 ? 2 : 0].key).split(':');
     const sorted = useMemo(() => {
         const column = shownColumns.find(({ key }) => key === sortKey);

@@ -30,9 +30,9 @@ export function signed(v: number, unit: string): string {
     return (v > 0 ? '+' : '') + value(v, unit);
 }
 
-const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
 
-// The number as the server has it; a double holds integers to 2^53 exactly.
+// The number as the server has it, or a mean of such; a double holds integers to 2^53 exactly.
 export function raw(v: number, unit: string): string {
     const short = { nanoseconds: 'ns', microseconds: 'µs', milliseconds: 'ms', seconds: 's', bytes: 'B', count: '' };
     const name = short[unit as keyof typeof short] ?? unit;

@@ -2,13 +2,16 @@
 // comes before its children and a subtree is the range [i, end[i]). A layout gives every node a weight
 // and a place; weights are made of |self|, so a tree with negative values, or of two sides, is laid out
 // like any other and children never stick out of their parent.
-import type { Diff, Flamegraph, TopFunction } from './api';
+import type { Diff, Flamegraph, Selection, TopFunction } from './api';
 import { describe, type Frame } from './frames';
 
+// As they are shown: what the server sums up, and of a snapshot (heap in use, goroutines) the mean of one
+// profile, since the sum of a heap over ten of its profiles is in use nowhere.
 export interface Values {
     self: Float64Array;
     total: Float64Array;
     sum: number;
+    meanOf: number;             // profiles that each value is the mean of; 1 of a flow
 }
 
 export interface Tree {
@@ -33,17 +36,19 @@ export interface Layout {
     rows: number;
 }
 
+// Only a snapshot has a mean.
+function shown({ sum, mean, profiles }: Selection, self: number[], total: number[]): Values {
+    const meanOf = mean === undefined ? 1 : profiles;
+    const each = (values: number[]) => Float64Array.from(values, (v) => v / meanOf);
+    return { self: each(self), total: each(total), sum: sum / meanOf, meanOf };
+}
+
 export function fromFlamegraph(answer: Flamegraph): Tree {
-    return build(answer, [{
-        self: Float64Array.from(answer.self), total: Float64Array.from(answer.total), sum: answer.sum,
-    }]);
+    return build(answer, [shown(answer, answer.self, answer.total)]);
 }
 
 export function fromDiff(answer: Diff): Tree {
-    return build(answer, [
-        { self: Float64Array.from(answer.self_a), total: Float64Array.from(answer.total_a), sum: answer.a.sum },
-        { self: Float64Array.from(answer.self_b), total: Float64Array.from(answer.total_b), sum: answer.b.sum },
-    ]);
+    return build(answer, [shown(answer.a, answer.self_a, answer.total_a), shown(answer.b, answer.self_b, answer.total_b)]);
 }
 
 function build(answer: Flamegraph | Diff, sides: Values[]): Tree {
@@ -250,8 +255,8 @@ export function functions(tree: Tree): FunctionRow[] {
     return rows;
 }
 
-// The same rows from the server's lists, one for each side.
-export function functionsOfTop(tops: TopFunction[][]): FunctionRow[] {
+// The same rows from the server's lists, one for each side of the tree.
+export function functionsOfTop({ sides }: Tree, tops: TopFunction[][]): FunctionRow[] {
     const rows = new Map<string, FunctionRow>();
     tops.forEach((functions_, side) => {
         for (const { name, file, self, total } of functions_) {
@@ -261,8 +266,8 @@ export function functionsOfTop(tops: TopFunction[][]): FunctionRow[] {
                 row = { frame: describe(name, file), other: false, self: tops.map(() => 0), total: tops.map(() => 0) };
                 rows.set(key, row);
             }
-            row.self[side] = self;
-            row.total[side] = total;
+            row.self[side] = self / sides[side].meanOf;
+            row.total[side] = total / sides[side].meanOf;
         }
     });
     return [...rows.values()];

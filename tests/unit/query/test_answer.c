@@ -264,6 +264,79 @@ static void names_that_are_not_utf8_do_not_break_json(void **state)
     answer_deinit(&a);
 }
 
+/* Sides of `profiles` each; a side's values are what so many profiles add up to. */
+static struct answer counted_of(const char *type, const char *x, uint64_t x_profiles, const char *y,
+                                uint64_t y_profiles)
+{
+    struct answer a = answer_of(y ? 2 : 1, GRANULARITY_FUNCTION, x, y);
+
+    for (uint32_t s = 0; s < a.n_sides; s++) {
+        buf_reset(&a.sides[s].type);
+        buf_append_str(&a.sides[s].type, type);
+        a.sides[s].profiles = s ? y_profiles : x_profiles;
+    }
+    return a;
+}
+
+static void assert_text(struct answer *a, const char *expected)
+{
+    struct buf text = {0};
+
+    answer_top_text(a, TOP_BY_SELF, 10, &text);
+    assert_string_equal(buf_cstr(&text), expected);
+    buf_deinit(&text);
+    answer_deinit(a);
+}
+
+static const char heap[] = "memory:inuse_space:bytes:space:bytes";
+static const char goroutines[] = "goroutines:goroutine:count:goroutine:count";
+
+static void a_table_of_a_snapshot_has_means_of_one_profile(void **state)
+{
+    struct answer a = counted_of(heap, "main 10485760\nmain;work 20971520", 10, NULL, 0);
+    struct answer b = counted_of(goroutines, "main 9\nwork 1", 4, NULL, 0);
+
+    (void)state;
+    assert_text(&a,
+                "web  memory:inuse_space:bytes:space:bytes  total   3.00MiB  mean of 10 profiles\n"
+                "      self    self%     total   total%  function\n"
+                "   2.00MiB  66.67%   2.00MiB  66.67%  work\n"
+                "   1.00MiB  33.33%   3.00MiB 100.00%  main\n");
+    assert_text(&b, "web  goroutines:goroutine:count:goroutine:count  total      2.50  mean of 4 "
+                    "profiles\n"
+                    "      self    self%     total   total%  function\n"
+                    "      2.25  90.00%      2.25  90.00%  main\n"
+                    "      0.25  10.00%      0.25  10.00%  work\n");
+}
+
+static void a_difference_of_snapshots_is_that_of_their_means_and_in_their_order(void **state)
+{
+    struct answer a = counted_of(heap, "same 10240\nless 300", 10, "same 1024\nless 10", 1);
+
+    (void)state;
+    assert_text(
+        &a, "a: web  memory:inuse_space:bytes:space:bytes  total   1.03KiB  mean of 10 profiles\n"
+            "b: web  memory:inuse_space:bytes:space:bytes  total   1.01KiB  mean of 1 profile\n"
+            "    self a    self b      b - a  function\n"
+            "       30B       10B      -20B  less\n"
+            "   1.00KiB   1.00KiB       +0B  same\n");
+}
+
+static void values_of_a_flow_are_sums_exact_however_large(void **state)
+{
+    struct answer a = counted_of("process_cpu:samples:count:cpu:nanoseconds",
+                                 "main 9223372036854775807", 3, "main 9223372036854775806", 7);
+
+    (void)state;
+    assert_text(&a,
+                "a: web  process_cpu:samples:count:cpu:nanoseconds  total9223372036854775807  in 3 "
+                "profiles\n"
+                "b: web  process_cpu:samples:count:cpu:nanoseconds  total9223372036854775806  in 7 "
+                "profiles\n"
+                "    self a    self b      b - a  function\n"
+                "92233720368547758079223372036854775806        -1  main\n");
+}
+
 static void nothing_is_a_bare_root(void **state)
 {
     struct answer a = {.n_sides = 2, .symbols = symbols_new()};
@@ -297,6 +370,9 @@ int main(void)
         cmocka_unit_test(total_counts_a_stack_once_however_often_a_function_recurs),
         cmocka_unit_test(top_gives_at_most_the_rows_asked_for),
         cmocka_unit_test(names_that_are_not_utf8_do_not_break_json),
+        cmocka_unit_test(a_table_of_a_snapshot_has_means_of_one_profile),
+        cmocka_unit_test(a_difference_of_snapshots_is_that_of_their_means_and_in_their_order),
+        cmocka_unit_test(values_of_a_flow_are_sums_exact_however_large),
         cmocka_unit_test(nothing_is_a_bare_root),
     };
 
