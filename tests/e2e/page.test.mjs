@@ -332,6 +332,37 @@ test('of a live heap every value is the mean of one profile, on each side its ow
     assert.deepEqual(await cells('cache'), ['75.0 %', '75.0 %', '–', '75.0 %', '75.0 %', '–']);
 });
 
+const chosen = (id = 'one.type') => page.locator(`[id="${id}"]`).evaluate((select) => ({
+    shown: select.selectedOptions[0].textContent, value: select.value, all: [...select.options].map((option) => option.textContent),
+}));
+
+test('a service without CPU time shows the type that tells the most, also when it is picked', async () => {
+    for (const type of ['alloc_objects', 'alloc_space', 'inuse_objects', 'inuse_space']) {
+        const sent = await fetch(`${hearth.url}/api/v1/profiles?service=goheap&sample_type=${type}&from=now-1m` +
+            `&unit=${type.endsWith('objects') ? 'count' : 'bytes'}`, { method: 'POST', body: 'main;keep 7\n' });
+        assert.equal(sent.status, 200);
+    }
+    await until('all types to be readable', async () =>
+        (await (await fetch(`${hearth.url}/api/v1/types?service=goheap`)).json()).types.length === 4);
+    const heap = { shown: 'Live heap', value: 'memory:inuse_space:bytes:space:bytes',
+        all: ['Allocated objects', 'Allocated bytes', 'Live objects', 'Live heap'] };
+    await open('/?service=goheap');
+    assert.deepEqual(await chosen(), heap);
+    assert.match(await page.title(), /^goheap · Live heap/);
+    await hoverOn('keep');
+    await page.selectOption('[id="one.type"]', { label: 'Allocated bytes' });
+    await page.waitForFunction(() => document.title.includes('Allocated bytes'));
+    for (const [service, title] of [['shop', 'shop · CPU time'], ['goheap', 'goheap · Live heap']]) {
+        await page.selectOption('[id="one.service"]', service);
+        await page.waitForFunction((start) => document.title.startsWith(start), title);
+        await settled();
+        assert.equal(await page.locator('.panes').count(), 1, service);
+    }
+    assert.deepEqual(await chosen(), heap);
+    await open('/?page=compare&a.service=shop&b.service=goheap');
+    assert.deepEqual([(await chosen('a.type')).shown, (await chosen('b.type')).shown], ['Live heap', 'Live heap'], 'both have it');
+});
+
 test('a window without data says so, and a bad selector says where it is bad', async () => {
     await page.goto(`${hearth.url}/?service=shop&from=2020-01-01T00:00:00Z&until=2020-01-01T01:00:00Z`);
     await page.getByText('No data in this window').waitFor();

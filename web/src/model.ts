@@ -1,7 +1,8 @@
 // What the page shows, derived from the address: the lists for its pickers, and the tree.
 import { computed } from '@preact/signals';
 import { api, type Diff, type Flamegraph, type Label, type ProfileType, type Selection, type TopFunction } from './api';
-import { param, params, sideFields, sideParam, type Side } from './location';
+import { usualType } from './choose';
+import { param, sideFields, sideParam, type Side } from './location';
 import { resource } from './resource';
 import { fromDiff, fromFlamegraph, layOut, type Tree } from './tree';
 
@@ -34,13 +35,40 @@ export const pickersOf: Record<Side, ReturnType<typeof pickers>> = {
     '': pickers(''), 'a.': pickers('a.'), 'b.': pickers('b.'),
 };
 
-// The parameters of the API's question. An address may hold more than the API knows.
+const sides = computed<Side[]>(() => (comparing.value ? ['a.', 'b.'] : ['']));
+
+// null: not known yet.
+function typesOf(side: Side): string[] | null {
+    const { key, data } = pickersOf[side].value;
+    return data && key === sideParam(side, 'service') ? data.types.map(({ name }) => name) : null;
+}
+
+// The full name of the type that a side shows; null: not known before the list of types is here. Sides
+// whose type nobody named show one that both have, if there is any.
+function chosenType(side: Side): string | null {
+    const asked = sideParam(side, 'type');
+    if (asked) {
+        return asked;
+    }
+    const lists = sides.value.map(typesOf);
+    const own = typesOf(side);
+    if (!own || lists.includes(null)) {
+        return null;
+    }
+    const common = own.filter((name) => lists.every((list) => list!.includes(name)));
+    return usualType(common.length > 0 ? common : own);
+}
+
+// The parameters of the API's question; undefined: not known yet. An address may hold more than the API knows.
 const question = computed(() => {
-    const sides: Side[] = comparing.value ? ['a.', 'b.'] : [''];
     const out: Record<string, string> = {};
-    for (const side of sides) {
+    for (const side of sides.value) {
+        const type = chosenType(side);
+        if (type === null) {
+            return undefined;
+        }
         for (const field of sideFields) {
-            const text = sideParam(side, field);
+            const text = field === 'type' ? type : sideParam(side, field);
             if (text) {
                 out[side + field] = text;
             }
@@ -52,8 +80,7 @@ const question = computed(() => {
     return { comparing: comparing.value, params: out };
 });
 
-const ready = computed(() =>
-    (comparing.value ? sideParam('a.', 'service') && sideParam('b.', 'service') : sideParam('', 'service')) !== '');
+const ready = computed(() => sides.value.every((side) => sideParam(side, 'service') !== ''));
 
 export interface Answer {
     flamegraph: Flamegraph | null;
@@ -62,9 +89,9 @@ export interface Answer {
 }
 
 export const answer = resource<Answer>(
-    () => (ready.value ? JSON.stringify(question.value) : null),
+    () => (ready.value ? question.value && JSON.stringify(question.value) : null),
     async (signal) => {
-        const { comparing: two, params: asked } = question.peek();
+        const { comparing: two, params: asked } = question.peek()!;
         performance.mark('hearth:ask');
         const flamegraph = two ? null : await api.flamegraph(asked, signal);
         const diff = two ? await api.diff(asked, signal) : null;
@@ -111,9 +138,9 @@ const topsOfKey = resource<TopFunction[][]>(
 export const tops = computed(() =>
     (topsKey.value !== null && topsOfKey.value.key === topsKey.value ? topsOfKey.value.data : null));
 
-// The type in use: the address's, or the one that the server chose.
+// The type in use, by its full name; while that is not known, the one still in sight.
 export function typeOf(side: Side): string {
     const data = answer.value.data;
-    const chosen = side === '' ? data?.flamegraph?.type : side === 'a.' ? data?.diff?.a.type : data?.diff?.b.type;
-    return params.value.get(`${side}type`) ?? (param('type') || (chosen ?? ''));
+    const shown = side === '' ? data?.flamegraph?.type : side === 'a.' ? data?.diff?.a.type : data?.diff?.b.type;
+    return chosenType(side) ?? shown ?? '';
 }

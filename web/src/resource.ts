@@ -14,7 +14,7 @@ export interface Resource<T> {
 export const generation = signal(0);
 
 export function resource<T>(
-    key: () => string | null,                   // null: nothing to ask for now
+    key: () => string | null | undefined,       // null: nothing to ask for now; undefined: not known yet
     load: (signal: AbortSignal) => Promise<T>,
 ): ReadonlySignal<Resource<T>> {
     const state = signal<Resource<T>>({ key: null, data: null, error: null, loading: true });
@@ -28,8 +28,11 @@ export function resource<T>(
             state.value = { key: null, data: null, error: null, loading: false };
             return;
         }
-        const abort = new AbortController();
         state.value = { ...state.peek(), loading: true };
+        if (wanted === undefined) {
+            return;
+        }
+        const abort = new AbortController();
         untracked(() => load(abort.signal)).then(
             (data) => {
                 if (!abort.signal.aborted) {
