@@ -363,6 +363,23 @@ test('a service without CPU time shows the type that tells the most, also when i
     assert.deepEqual([(await chosen('a.type')).shown, (await chosen('b.type')).shown], ['Live heap', 'Live heap'], 'both have it');
 });
 
+test('a short type in the address is the full type in the picker, and a word for several is refused', async () => {
+    const types = (await (await fetch(`${hearth.url}/api/v1/types?service=shop`)).json()).types.map(({ name }) => name);
+    for (const [word, shown] of [['cpu', 'CPU time'], ['inuse_space', 'Live heap']]) {
+        await open(`/?service=shop&type=${word}`);
+        const type = await chosen();
+        assert.equal(type.shown, shown);
+        assert.ok(types.includes(type.value), type.value);
+        assert.equal(type.all.length, types.length, type.all.join());
+        assert.equal(new URL(page.url()).searchParams.get('type'), word, 'the address stays as it was sent');
+    }
+    complaints.length = 0;
+    await page.goto(`${hearth.url}/?service=goheap&type=memory`);
+    await page.getByText(/it may be memory:alloc_objects/).waitFor();
+    assert.ok(complaints.every((text) => text.includes('400')), complaints.join('\n'));
+    complaints.length = 0;      // the browser itself notes the 400
+});
+
 test('a window without data says so, and a bad selector says where it is bad', async () => {
     await page.goto(`${hearth.url}/?service=shop&from=2020-01-01T00:00:00Z&until=2020-01-01T01:00:00Z`);
     await page.getByText('No data in this window').waitFor();

@@ -19,3 +19,11 @@ export function usualType(names: string[]): string {
     }
     return names[0] ?? '';
 }
+
+// A word stands for a full name, else for a sample type, else for a first part. One that says too little,
+// or names nothing, is left to the server, which says so.
+export function typeMeant(word: string, names: string[]): string {
+    const having = (part: number) => names.filter((name) => name.split(':')[part] === word);
+    const found = [names.filter((name) => name === word), having(1), having(0)].find(({ length }) => length > 0) ?? [];
+    return found.length === 1 ? found[0] : word;
+}

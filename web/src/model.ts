@@ -1,7 +1,7 @@
 // What the page shows, derived from the address: the lists for its pickers, and the tree.
 import { computed } from '@preact/signals';
 import { api, type Diff, type Flamegraph, type Label, type ProfileType, type Selection, type TopFunction } from './api';
-import { usualType } from './choose';
+import { typeMeant, usualType } from './choose';
 import { param, sideFields, sideParam, type Side } from './location';
 import { resource } from './resource';
 import { fromDiff, fromFlamegraph, layOut, type Tree } from './tree';
@@ -47,7 +47,7 @@ function typesOf(side: Side): string[] | null {
 // whose type nobody named show one that both have, if there is any.
 function chosenType(side: Side): string | null {
     const asked = sideParam(side, 'type');
-    if (asked) {
+    if (asked.includes(':')) {
         return asked;
     }
     const lists = sides.value.map(typesOf);
@@ -56,7 +56,7 @@ function chosenType(side: Side): string | null {
         return null;
     }
     const common = own.filter((name) => lists.every((list) => list!.includes(name)));
-    return usualType(common.length > 0 ? common : own);
+    return asked ? typeMeant(asked, own) : usualType(common.length > 0 ? common : own);
 }
 
 // The parameters of the API's question; undefined: not known yet. An address may hold more than the API knows.
