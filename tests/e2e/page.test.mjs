@@ -380,6 +380,26 @@ test('a short type in the address is the full type in the picker, and a word for
     complaints.length = 0;      // the browser itself notes the 400
 });
 
+test('an address that names a side is a comparison, page=compare or not', async () => {
+    await open('/?service=shop&a.match=version:1&b.match=version:2');
+    assert.equal(await page.locator('nav [aria-current]').innerText(), 'Compare');
+    assert.deepEqual([await page.inputValue('[id="a.match"]'), await page.inputValue('[id="b.match"]')], ['version:1', 'version:2']);
+    await hoverOn('scanRules');
+    assert.match(await tooltip(), /only in B/);
+    for (const side of ['a', 'b']) {
+        await page.fill(`[id="${side}.match"]`, '');
+        await page.keyboard.press('Enter');
+        await page.waitForFunction((name) => !new URLSearchParams(location.search).has(name), `${side}.match`);
+    }
+    assert.equal(await page.locator('nav [aria-current]').innerText(), 'Compare', 'it stays one');
+    await page.getByRole('button', { name: 'Explore', exact: true }).click();
+    await page.waitForFunction(() => !/[ab]\.match/.test(location.search));
+    await settled();
+    assert.equal(await page.locator('nav [aria-current]').innerText(), 'Explore');
+    await open('/?b.service=shop&b.match=version:2');
+    assert.deepEqual([await page.inputValue('[id="a.service"]'), await page.inputValue('[id="b.service"]')], ['shop', 'shop']);
+});
+
 test('a window without data says so, and a bad selector says where it is bad', async () => {
     await page.goto(`${hearth.url}/?service=shop&from=2020-01-01T00:00:00Z&until=2020-01-01T01:00:00Z`);
     await page.getByText('No data in this window').waitFor();

@@ -5,7 +5,7 @@ import type { Diff, Flamegraph, Selection } from './api';
 import { dark, diffPaint, diffRamp, packagePaint, theme } from './colours';
 import { FlameGraph } from './FlameGraph';
 import { integer, percent, span, typeLabel, value } from './format';
-import { navigate, param, sideParam } from './location';
+import { navigate, param, sideParam, type Side } from './location';
 import { answer, byShare, comparing, layout, safePalette, services, tree, typeOf } from './model';
 import { compareFrom, QueryBar } from './QueryBar';
 import { isLive } from './range';
@@ -27,12 +27,13 @@ const empty = computed(() => {
 const waiting = computed(() => noServices.value || (isLive(sideParam('', 'until')) &&
     (empty.value || ['service_not_found', 'type_not_found', 'no_data_yet'].includes(answer.value.error?.code ?? ''))));
 
-// Whoever comes without a service sees the one that was seen last.
+// Whoever comes without a service sees the other side's, else the one that was seen last.
 effect(() => {
     const list = services.value.data?.services ?? [];
-    if (list.length > 0 && !param('service') && !param('a.service')) {
+    const sides: Side[] = comparing.value ? ['a.', 'b.'] : [''];
+    if (list.length > 0 && sides.some((side) => !sideParam(side, 'service'))) {
         const newest = list.reduce((a, b) => (b.last > a.last ? b : a));
-        navigate({ service: newest.name }, 'replace');
+        navigate({ service: param('a.service') || param('b.service') || newest.name }, 'replace');
     }
 });
 

@@ -1,8 +1,7 @@
 // The address bar is the page's state: whatever one sees can be sent to somebody else, and back and
 // forward work. Names are those of the API (service, type, from, until, match; with a. and b. before
-// them in a comparison), and a few of the page's own:
-//   page=compare   view=flame|table|both   q (search)   zoom   sort   scale=absolute   palette=safe
-//   tenant (the API's header X-Scope-OrgID; nothing on the page changes it, so every link keeps it)
+// them in a comparison), and a few of the page's own; docs/api.md has the table. Nothing on the page
+// changes tenant (the API's header X-Scope-OrgID), so every link keeps it.
 import { computed, signal } from '@preact/signals';
 
 const search = signal(window.location.search);
@@ -53,6 +52,9 @@ export function sideParam(side: Side, field: SideField): string {
 // one side's own: it is what usually tells them apart.
 export function sideChange(side: Side, changes: Partial<Record<SideField, string>>): Changes {
     const out: Changes = { zoom: null };
+    if (side) {
+        out.page = 'compare';           // it stays one when nothing is left that names a side
+    }
     for (const [field, value] of Object.entries(changes)) {
         const own = side === 'b.' || field === 'match' || params.value.has(side + field);
         out[own ? side + field : field] = value;

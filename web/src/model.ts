@@ -6,7 +6,9 @@ import { param, sideFields, sideParam, type Side } from './location';
 import { resource } from './resource';
 import { fromDiff, fromFlamegraph, layOut, type Tree } from './tree';
 
-export const comparing = computed(() => param('page') === 'compare');
+// What names a side is a comparison, whoever wrote the address: an API question pasted behind "/?" is one, too.
+export const comparing = computed(() => param('page') === 'compare' ||
+    ['a.', 'b.'].some((side) => sideFields.some((field) => param(side + field))));
 export const byShare = computed(() => param('scale') !== 'absolute');
 export const safePalette = computed(() => param('palette') === 'safe');
 
