@@ -101,6 +101,9 @@ const isBlue = ([r, , b]) => b > r + 25;
 test('a service without profiles is told how to send some, and the first profiles show up by themselves', async () => {
     await page.goto(hearth.url);
     await page.getByText('No profiles yet').waitFor();
+    const command = await page.locator('pre').evaluate((pre) => [pre.scrollWidth, pre.clientWidth, pre.innerText]);
+    assert.ok(command[0] <= command[1], `the command is ${command[0]} px wide, its box ${command[1]}`);
+    assert.ok(command[2].startsWith('curl --data-binary') && !command[2].includes('\n'), 'one line to copy');
     for (const version of [1, 2]) {
         await push(hearth.url, `v${version}-wall-1`, version, 120);
         await push(hearth.url, `v${version}-wall-2`, version, 60);
