@@ -5,6 +5,7 @@
 #include "base/xalloc.h"
 #include "cli/cli.h"
 #include "cli/files.h"
+#include "cli/given.h"
 #include "cli/progress.h"
 
 #include <getopt.h>
@@ -139,6 +140,7 @@ int verb_merge(int argc, char **argv)
                                                  {"input-format", required_argument, NULL, 'i'},
                                                  {0}};
     struct merge m = {.out = NULL};
+    struct given given = {{false}};
     struct failure f;
     int arg;
 
@@ -147,6 +149,8 @@ int verb_merge(int argc, char **argv)
     while ((arg = getopt_long(argc, argv, "ho:", long_options, NULL)) != -1) {
         if (arg == 'h')
             return fputs(help, stdout), 0;
+        if (given_once(&given, "merge", long_options, arg) >= 0)
+            return EXIT_USAGE;
         if (arg == 'o')
             m.out = optarg;
         else if (arg == 't')

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/files.h"
+#include "cli/given.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -30,7 +31,8 @@ static const char help[] =
     "\n"
     "  --service NAME       whose profiles these are\n"
     "  --tag KEY=VALUE      env=prod, version=v2, region=… make series; others are kept beside; "
-    "repeat it\n"
+    "repeat it,\n"
+    "                       once for each key\n"
     "  --format NAME        what the files are, where their first bytes do not tell: lines, trie "
     "or tree\n"
     "                       (docs/formats.md has all names)\n"
@@ -195,6 +197,14 @@ static const char *option_of_key(const char *key, size_t len)
     return NULL;
 }
 
+static bool has_tag(const struct push *p, const char *key, size_t len)
+{
+    for (size_t i = 0; i < p->n_tags; i++)
+        if (strncmp(p->tags[i], key, len) == 0 && p->tags[i][len] == '=')
+            return true;
+    return false;
+}
+
 static int add_tag_option(struct push *p, const char *value)
 {
     size_t len = strcspn(value, "=");
@@ -204,10 +214,18 @@ static int add_tag_option(struct push *p, const char *value)
         return wrong_usage("push", "--tag %s is not KEY=VALUE", value);
     if (option)
         return wrong_usage("push", "--tag %s: that is no tag, but the option %s", value, option);
+    if (has_tag(p, value, len))
+        return wrong_usage("push", "--tag %.*s is given twice: a tag has one value", (int)len,
+                           value);
     if (p->n_tags == PUSH_TAGS_MAX)
         return wrong_usage("push", "more than %d tags", PUSH_TAGS_MAX);
     p->tags[p->n_tags++] = value;
     return -1;
+}
+
+static bool is_repeatable(int arg)
+{
+    return arg == 'g';
 }
 
 /* text: the argument it came from. */
@@ -270,12 +288,17 @@ int verb_push(int argc, char **argv)
                                                  {"stream", no_argument, NULL, 'm'},
                                                  {0}};
     struct push p = {0};
+    struct given given = {{false}};
     int arg, status = -1;
 
     opterr = 0;
     optind = 0; /* begin anew: GNU */
-    while (status < 0 && (arg = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
-        status = set_one(&p, arg, optarg, argv[optind - 1]);
+    while (status < 0 && (arg = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        if (!is_repeatable(arg))
+            status = given_once(&given, "push", long_options, arg);
+        if (status < 0)
+            status = set_one(&p, arg, optarg, argv[optind - 1]);
+    }
     if (status >= 0)
         return status;
     if (optind == argc)

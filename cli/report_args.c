@@ -3,6 +3,7 @@
 #include "base/options.h"
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/given.h"
 #include "profile/series.h"
 
 #include <getopt.h>
@@ -22,7 +23,9 @@ static const char help_of_both[] =
     "  --tenant NAME        whose service it is (X-Scope-OrgID); default: " TENANT_DEFAULT "\n"
     "  --type NAME          five-part name, or one part of it; default: CPU time\n"
     "  --from, --until TIME Unix time, RFC 3339 or now-1h; default: the last hour\n"
-    "  --match SELECTOR     which series: '{env=\"prod\",version=~\"v1.*\"}' or env:prod\n";
+    "  --match SELECTOR     which series: '{env=\"prod\",version=~\"v1.*\"}' or 'env:prod "
+    "version:v1'\n"
+    "Each at most once.\n";
 
 static const char help_of_sides[] = "  --a, --b SELECTOR    --match of one side; also --a-service, "
                                     "--b-from and so on for what differs\n";
@@ -71,7 +74,8 @@ enum {
     ARG_LIMIT,
     ARG_SORT,
     ARG_INPUT_FORMAT,
-    ARG_SIDE, /* + field * 3 + (0 both, 1 a, 2 b) */
+    ARG_OUT_FORMAT, /* -o with the name of a format */
+    ARG_SIDE,       /* + field * 3 + (0 both, 1 a, 2 b) */
 };
 enum { FIELD_SERVICE, FIELD_TYPE, FIELD_FROM, FIELD_UNTIL, FIELD_MATCH };
 
@@ -116,27 +120,61 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
+static const struct {
+    const char *word, *extension;
+    enum answer_format format;
+} formats[] = {
+    {"text", ".txt", FORMAT_TEXT},        {"json", ".json", FORMAT_JSON},
+    {"folded", ".folded", FORMAT_FOLDED}, {"pprof", ".pb.gz", FORMAT_PPROF},
+    {"pprof", ".pprof", FORMAT_PPROF},
+};
+
+enum { N_FORMATS = sizeof formats / sizeof *formats };
+
+static bool is_format(const char *value)
+{
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (strcmp(value, formats[i].word) == 0)
+            return true;
+    return false;
+}
+
 static void set_output(struct report *r, const char *value)
 {
-    static const struct {
-        const char *word, *extension;
-        enum answer_format format;
-    } formats[] = {
-        {"text", ".txt", FORMAT_TEXT},        {"json", ".json", FORMAT_JSON},
-        {"folded", ".folded", FORMAT_FOLDED}, {"pprof", ".pb.gz", FORMAT_PPROF},
-        {"pprof", ".pprof", FORMAT_PPROF},
-    };
+    bool by_word = is_format(value);
 
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        if (strcmp(value, formats[i].word) == 0) {
+    if (!by_word)
+        r->out = value;
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (by_word ? strcmp(value, formats[i].word) == 0 : ends_with(value, formats[i].extension))
             r->format = formats[i].format;
-            return;
-        }
-    }
-    r->out = value;
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (ends_with(value, formats[i].extension))
-            r->format = formats[i].format;
+}
+
+/* A file and its format may stand beside each other: they are two options. */
+static int check_output_once(const struct report *r, struct given *g, const char *value)
+{
+    bool format = is_format(value);
+
+    if (!given_before(g, format ? ARG_OUT_FORMAT : ARG_OUT))
+        return -1;
+    return wrong_usage(r->verb, "-o %s is given twice", format ? "FORMAT" : "FILE");
+}
+
+static bool is_match(int arg)
+{
+    return arg >= ARG_SIDE && (arg - ARG_SIDE) / 3 == FIELD_MATCH;
+}
+
+static int check_once(const struct report *r, struct given *g, int arg, const char *value)
+{
+    if (arg == ARG_OUT)
+        return check_output_once(r, g, value);
+    if (is_match(arg) && given_before(g, arg))
+        return wrong_usage(r->verb,
+                           "--%s is given twice; one selector takes several terms: "
+                           "'{env=\"prod\",version=\"2\"}' or 'env:prod version:2'",
+                           given_name(long_options, arg));
+    return is_match(arg) ? -1 : given_once(g, r->verb, long_options, arg);
 }
 
 static int set_side(struct report *r, int arg, const char *value)
@@ -219,12 +257,16 @@ static int check(const struct report *r)
 
 int report_args(struct report *r, int argc, char **argv)
 {
+    struct given given = {{false}};
     int arg, status = -1;
 
     opterr = 0;
     optind = 0; /* begin anew: GNU */
-    while (status < 0 && (arg = getopt_long(argc, argv, ":ho:", long_options, NULL)) != -1)
-        status = set_one(r, arg, optarg, argv[optind - 1]);
+    while (status < 0 && (arg = getopt_long(argc, argv, ":ho:", long_options, NULL)) != -1) {
+        status = check_once(r, &given, arg, optarg);
+        if (status < 0)
+            status = set_one(r, arg, optarg, argv[optind - 1]);
+    }
     if (status >= 0)
         return status;
     r->files = argv + optind;

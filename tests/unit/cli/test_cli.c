@@ -218,6 +218,56 @@ static void release(int fd, int kept)
     close(kept);
 }
 
+/* The exit status of verb arguments…; what it says on stderr goes to the file err. */
+#define RUN_SAYING(err, ...)                                                                       \
+    ({                                                                                             \
+        int kept_ = capture(STDERR_FILENO, (err)), status_ = RUN(__VA_ARGS__);                     \
+        release(STDERR_FILENO, kept_);                                                             \
+        status_;                                                                                   \
+    })
+
+static void an_option_of_one_value_is_given_once(void **state)
+{
+    const char *a = write_profile("a.pb", "work", 7), *err = path("err.txt"), *m = path("m.pb.gz");
+    const char *out = path("out.json");
+
+    (void)state;
+    assert_int_equal(
+        RUN_SAYING(err, verb_top, "--service", "x", "--match", "env:a", "--match", "version:1"),
+        EXIT_USAGE);
+    assert_holds(err, "--match is given twice; one selector takes several terms: "
+                      "'{env=\"prod\",version=\"2\"}' or 'env:prod version:2'");
+    assert_int_equal(RUN_SAYING(err, verb_query, "--service", "x", "--service", "y"), EXIT_USAGE);
+    assert_holds(err, "hearth query: --service is given twice");
+    assert_int_equal(RUN_SAYING(err, verb_top, a, "--type", "cpu", "--type", "samples"),
+                     EXIT_USAGE);
+    assert_holds(err, "--type is given twice");
+    assert_int_equal(RUN_SAYING(err, verb_diff, "--service", "x", "--a", "v:1", "--a", "e:2"),
+                     EXIT_USAGE);
+    assert_holds(err, "--a is given twice; one selector takes several terms");
+    assert_int_equal(RUN_SAYING(err, verb_top, a, "-o", m, "-o", out), EXIT_USAGE);
+    assert_holds(err, "-o FILE is given twice");
+    assert_int_equal(RUN_SAYING(err, verb_push, a, "--service", "x", "--service", "y"), EXIT_USAGE);
+    assert_holds(err, "hearth push: --service is given twice");
+    assert_int_equal(
+        RUN_SAYING(err, verb_push, a, "--service", "x", "--tag", "version=1", "--tag", "version=2"),
+        EXIT_USAGE);
+    assert_holds(err, "--tag version is given twice");
+    assert_int_equal(RUN_SAYING(err, verb_merge, a, "-o", m, "-o", m), EXIT_USAGE);
+    assert_holds(err, "hearth merge: --output is given twice");
+}
+
+static void what_may_stand_beside_each_other_is_not_twice(void **state)
+{
+    const char *a = write_profile("a.pb", "work", 7), *out = path("out.txt");
+
+    (void)state;
+    assert_int_equal(RUN(verb_top, a, "-o", out, "-o", "json"), 0); /* a file, and its format */
+    assert_holds(out, "\"functions\":[{");
+    assert_int_equal(RUN(verb_diff, a, a, "--type", "cpu", "--b-type", "samples", "-o", out), 0);
+    assert_holds(out, "b: ");
+}
+
 static void files_without_samples_are_told_and_end_with_3(void **state)
 {
     const char *none = write_profile("none.pb", "work", 0), *a = write_profile("a.pb", "work", 7);
@@ -385,6 +435,8 @@ int main(void)
         TEST(merge_keeps_every_type_and_may_be_read_again),
         TEST(pprof_out_is_pprof_in),
         TEST(wrong_usage_is_2_and_what_fails_is_1),
+        TEST(an_option_of_one_value_is_given_once),
+        TEST(what_may_stand_beside_each_other_is_not_twice),
         TEST(files_without_samples_are_told_and_end_with_3),
         TEST(a_file_that_is_no_profile_is_refused_by_name),
         TEST(files_of_any_format_are_read),
