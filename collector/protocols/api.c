@@ -134,11 +134,22 @@ static int read_tags(struct intake *in, const struct http_request *req, struct f
     return 0;
 }
 
+/* Every one has one value: of two, a tag as well as a time, one would be dropped in silence. */
+static int check_once(const struct http_request *req, struct failure *f)
+{
+    struct bytes name = http_param_twice(req);
+
+    if (!name.data)
+        return 0;
+    return fail(f, 400, "bad_parameter", NULL, "the parameter \"%.*s\" is given twice",
+                (int)(name.len < 60 ? name.len : 60), (const char *)name.data);
+}
+
 static int read_request(struct intake *in, const struct http_request *req, struct failure *f)
 {
     intake_agent(in, http_header(req, "user-agent"));
-    return form_check_coding(http_header(req, "content-encoding"), f) || intake_times(in, req, f) ||
-           read_tags(in, req, f);
+    return form_check_coding(http_header(req, "content-encoding"), f) || check_once(req, f) ||
+           intake_times(in, req, f) || read_tags(in, req, f);
 }
 
 static void on_request(struct http_request *req, void *ctx)

@@ -68,6 +68,8 @@ struct bytes http_param(const struct http_request *r, const char *name);
 size_t http_n_params(const struct http_request *r);
 void http_param_at(const struct http_request *r, size_t i, struct bytes *ret_name,
                    struct bytes *ret_value);
+/* The name of a parameter that is given more than once; data NULL: there is none. */
+struct bytes http_param_twice(const struct http_request *r);
 
 /* Answers. body is copied unless take is used. extra_headers: "Name: value\r\n…" or NULL. */
 void http_respond(struct http_request *r, int status, const char *content_type, struct bytes body,

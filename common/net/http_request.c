@@ -229,3 +229,12 @@ void http_param_at(const struct http_request *r, size_t i, struct bytes *ret_nam
     *ret_name = r->params[i].name;
     *ret_value = r->params[i].value;
 }
+
+struct bytes http_param_twice(const struct http_request *r)
+{
+    for (size_t i = 0; i < r->n_params; i++)
+        for (size_t k = 0; k < i; k++)
+            if (bytes_equal(r->params[i].name, r->params[k].name))
+                return r->params[i].name;
+    return (struct bytes){0};
+}

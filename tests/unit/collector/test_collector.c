@@ -94,6 +94,8 @@ static void what_a_request_gets_wrong_is_told(void **state)
         {"/api/v1/profiles?service=a&cumulative=1", 400, "cumulative_unsupported"},
         {"/api/v1/profiles?service=a&cumulative=x", 400, "bad_parameter"},
         {"/api/v1/profiles?service=a&sample_rate=0", 400, "bad_parameter"},
+        {"/api/v1/profiles?service=a&version=1&version=2", 400, "bad_parameter"},
+        {"/api/v1/profiles?service=a&until=now&x=1&until=now", 400, "bad_parameter"},
         {"/api/v1/profiles?service=a&format=gprof", 415, "unknown_format"},
         {"/api/v1/profiles?service=%ff", 400, "bad_tag"},
         {"/api/v1/profiles?service=a%0ab", 400, "bad_tag"},
@@ -111,6 +113,18 @@ static void what_a_request_gets_wrong_is_told(void **state)
         http_answer_deinit(&a);
     }
     assert_int_equal(f->n_seen, 0);
+}
+
+static void a_parameter_that_is_given_twice_is_named(void **state)
+{
+    struct fixture *f = *state;
+    struct http_answer a = post(f, "/api/v1/profiles?service=a&version=1&version=2", TINY);
+
+    assert_non_null(strstr(buf_cstr(&a.body), "\"the parameter \\\"version\\\" is given twice\""));
+    http_answer_deinit(&a);
+    a = post(f, "/ingest?name=a&name=b&format=pprof", TINY); /* agents are let through */
+    assert_int_equal(a.status, 200);
+    http_answer_deinit(&a);
 }
 
 static void limits_on_tags_are_named(void **state)
@@ -293,6 +307,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test(too_many_series_go_to_other_and_are_counted_there),
         cmocka_unit_test_setup_teardown(what_a_request_gets_wrong_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_parameter_that_is_given_twice_is_named, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(limits_on_tags_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_profile_may_be_in_any_format, set_up, tear_down),
