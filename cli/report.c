@@ -373,6 +373,18 @@ static bool is_table_on_screen(const struct report *r)
     return r->format == FORMAT_TEXT && strcmp(r->out, "-") == 0;
 }
 
+/* What is not known is what nothing matched. */
+static bool is_unknown(const struct failure *f)
+{
+    return strcmp(f->code, "service_not_found") == 0 || strcmp(f->code, "type_not_found") == 0;
+}
+
+static int complain_of(const struct report *r, const struct failure *f)
+{
+    complain(r->verb, f);
+    return is_unknown(f) ? EXIT_NOTHING : 1;
+}
+
 int report_run(struct report *r)
 {
     bool pass = r->server && r->format != FORMAT_TEXT;
@@ -391,7 +403,7 @@ int report_run(struct report *r)
     if (e == 0 && !(status == EXIT_NOTHING && is_table_on_screen(r)))
         e = file_write(r->out, buf_bytes(&out), &f);
     buf_deinit(&out);
-    return e == 0 ? status : complain(r->verb, &f);
+    return e == 0 ? status : complain_of(r, &f);
 }
 
 /* ---- the verbs --------------------------------------------------------------------------------

@@ -39,9 +39,10 @@ static const char help_of_output[] =
     "  --limit N            rows of the table (default 30)\n"
     "  --sort self|total    order of the table (default self)\n"
     "\n"
-    "Exit status: 0 done, 1 it did not work, 2 wrong usage, 3 nothing matched: no profile of that "
-    "service,\n"
-    "type, selector and time, or none with samples (of diff: on either side). What, is said on "
+    "Exit status: 0 done, 1 it did not work, 2 wrong usage, 3 nothing matched: no such service or "
+    "type,\n"
+    "no profile of that selector and time, or none with samples (of diff: on both sides). What, is "
+    "said on\n"
     "stderr.\n";
 
 static void print_help(const struct report *r)

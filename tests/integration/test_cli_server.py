@@ -71,6 +71,19 @@ class NothingMatches(unittest.TestCase):
                 self.assertIn("a: nothing of", one.stderr)
                 self.assertNotIn("b: ", one.stderr)
 
+    def test_a_service_or_type_that_is_not_known_ends_the_same_way(self):
+        for verb in ("top", "query", "diff"):
+            for form in ([], ["-o", "json"]):
+                with self.subTest(verb=verb, form=form):
+                    service = self.hearth(verb, *form, service="nosuch")
+                    self.check_nothing(service, verb, 'no profile of a service "nosuch" has been counted')
+                    type_ = self.hearth(verb, "--type", "nosuch", *form)
+                    self.check_nothing(type_, verb, 'type "nosuch" of service "web": there is none', CPU)
+                    self.assertEqual(service.stdout + type_.stdout, "")
+
+    def test_what_did_not_work_ends_with_1(self):
+        self.assertEqual(self.hearth("top", "--match", "{").returncode, 1)
+
     def test_what_matches_ends_with_0_in_silence(self):
         for args in (["top"], ["query"], ["top", "-o", "json"], ["query", "-o", "json"], ["diff"]):
             with self.subTest(args=args):

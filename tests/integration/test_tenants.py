@@ -57,7 +57,7 @@ class Tenants:
                 self.assertEqual(none.returncode, 3)
                 self.assertIn("tenant team-b", none.stderr)
                 other = self.hearth(*args)
-                self.assertEqual(other.returncode, 1)
+                self.assertEqual(other.returncode, 3)
                 self.assertNotIn("secret", other.stdout)
 
 
