@@ -10,15 +10,14 @@
 #include "cli/client.h"
 #include "cli/files.h"
 #include "cli/given.h"
+#include "collector/interval.h"
 
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RETRY_AFTER_MAX_S = 60 };
-#define OLD_NS (24 * INT64_C(3600) * NS_PER_S)
 
 static const char help[] =
     "Usage: hearth push FILE… --service NAME [OPTION]…\n"
@@ -91,16 +90,10 @@ static void wait_before_retry(const struct client_reply *r, struct backoff *b)
 
 void push_warn_if_old(const char *path, int64_t end_ns)
 {
-    time_t s = (time_t)(end_ns / NS_PER_S);
-    char when[32];
+    char text[INTERVAL_WARNING_MAX];
 
-    if (end_ns <= 0 || clock_wall_ns() - end_ns < OLD_NS)
-        return;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M", gmtime(&s));
-    fprintf(stderr,
-            "hearth push: %s: it was recorded at %s UTC; what is older than late_max (default 24h) "
-            "is not counted. --until now gives it today's time\n",
-            path, when);
+    if (interval_warning(end_ns, clock_wall_ns(), "--until now", text))
+        fprintf(stderr, "hearth push: %s: %s\n", path, text);
 }
 
 static int64_t end_told(const struct client_reply *r)

@@ -68,3 +68,22 @@ int interval_of(const struct interval_rules *r, int64_t time_ns, int64_t duratio
     *ret_end_ns = end;
     return 0;
 }
+
+#define LATE_NS (24 * INT64_C(3600) * NS_PER_S)
+
+bool interval_warning(int64_t end_ns, int64_t now_ns, const char *remedy,
+                      char out[INTERVAL_WARNING_MAX])
+{
+    time_t s = (time_t)(end_ns / NS_PER_S);
+    char when[32];
+    struct tm tm;
+
+    if (end_ns <= 0 || now_ns - end_ns < LATE_NS || !gmtime_r(&s, &tm))
+        return false;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M", &tm);
+    snprintf(out, INTERVAL_WARNING_MAX,
+             "it was recorded at %s UTC; what is older than late_max (default 24h) is not counted. "
+             "%s gives it today's time",
+             when, remedy);
+    return true;
+}

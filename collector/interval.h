@@ -25,4 +25,11 @@ struct interval_rules {
 int interval_of(const struct interval_rules *r, int64_t time_ns, int64_t duration_ns,
                 int64_t *ret_start_ns, int64_t *ret_end_ns, struct failure *f);
 
+enum { INTERVAL_WARNING_MAX = 200 };
+/* What is to be said of a profile so old that aggregators do not count it, as far as can be known
+ * here: by their default for late_max. remedy: what gives it today's time, in the user's words.
+ * False: nothing, and out is as it was. end_ns 0: not known. */
+bool interval_warning(int64_t end_ns, int64_t now_ns, const char *remedy,
+                      char out[INTERVAL_WARNING_MAX]);
+
 #endif

@@ -4,6 +4,7 @@
  * was read is told in JSON, and what is wrong is refused rather than guessed.
  */
 #include "base/xalloc.h"
+#include "collector/interval.h"
 #include "collector/protocols/form.h"
 #include "collector/protocols/hints.h"
 #include "collector/protocols/protocols.h"
@@ -77,7 +78,19 @@ static void put_repairs(yajl_gen g, const struct decode_stats *st)
     yajl_gen_map_close(g);
 }
 
-static void put_summary(const struct upload_result *result, struct buf *out)
+/* A 200 that is never counted looks like one that is. */
+static void put_warnings(yajl_gen g, const struct upload_result *result, int64_t now_ns)
+{
+    char text[INTERVAL_WARNING_MAX];
+
+    put_str(g, "warnings");
+    yajl_gen_array_open(g);
+    if (interval_warning(result->end_ns, now_ns, "until=now", text))
+        put_str(g, text);
+    yajl_gen_array_close(g);
+}
+
+static void put_summary(const struct upload_result *result, int64_t now_ns, struct buf *out)
 {
     yajl_gen g = yajl_gen_alloc(NULL);
     const unsigned char *text;
@@ -93,6 +106,7 @@ static void put_summary(const struct upload_result *result, struct buf *out)
     put_int(g, "until", result->end_ns);
     put_types(g, result->types);
     put_repairs(g, result->stats);
+    put_warnings(g, result, now_ns);
     yajl_gen_map_close(g);
     yajl_gen_get_buf(g, &text, &len);
     buf_append(out, text, len);
@@ -104,7 +118,7 @@ static void answer(struct http_upload *h, const struct upload_result *result)
 {
     struct buf body = {0};
 
-    put_summary(result, &body);
+    put_summary(result, h->upload.job.intake.times.now_ns, &body);
     http_respond_buf(h->req, 200, "application/json", &body, NULL);
 }
 

@@ -18,11 +18,11 @@ static void tags_of_a_push_are_sorted_into_classes(void **state)
 
     assert_int_equal(a.status, 200);
     assert_string_equal(http_answer_header(&a, "Content-Type"), "application/json");
-    assert_string_equal(buf_cstr(&a.body),
-                        "{\"status\":\"ok\",\"profiles\":1,\"samples\":1,"
-                        "\"from\":1795487616000000000,\"until\":1795487626000000000,"
-                        "\"types\":[\"process_cpu:cpu:nanoseconds:cpu:nanoseconds\"],"
-                        "\"repaired\":{}}\n");
+    assert_non_null(strstr(buf_cstr(&a.body),
+                           "{\"status\":\"ok\",\"profiles\":1,\"samples\":1,"
+                           "\"from\":1795487616000000000,\"until\":1795487626000000000,"
+                           "\"types\":[\"process_cpu:cpu:nanoseconds:cpu:nanoseconds\"],"
+                           "\"repaired\":{},\"warnings\":["));
     http_answer_deinit(&a);
     s = wait_for(f, 1);
     assert_string_equal(s->labels,
@@ -124,6 +124,22 @@ static void a_parameter_that_is_given_twice_is_named(void **state)
     http_answer_deinit(&a);
     a = post(f, "/ingest?name=a&name=b&format=pprof", TINY); /* agents are let through */
     assert_int_equal(a.status, 200);
+    http_answer_deinit(&a);
+}
+
+static void an_upload_too_old_to_be_counted_is_warned_of(void **state)
+{
+    struct fixture *f = *state;
+    struct http_answer a = post(f, "/api/v1/profiles?service=a&until=now-25h", TINY);
+
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(buf_cstr(&a.body), "\"warnings\":[\"it was recorded at "));
+    assert_non_null(strstr(buf_cstr(&a.body),
+                           " UTC; what is older than late_max (default 24h) is not "
+                           "counted. until=now gives it today's time\"]"));
+    http_answer_deinit(&a);
+    a = post(f, "/api/v1/profiles?service=a&until=now-23h", TINY);
+    assert_non_null(strstr(buf_cstr(&a.body), "\"warnings\":[]"));
     http_answer_deinit(&a);
 }
 
@@ -308,6 +324,8 @@ int main(void)
         cmocka_unit_test(too_many_series_go_to_other_and_are_counted_there),
         cmocka_unit_test_setup_teardown(what_a_request_gets_wrong_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_parameter_that_is_given_twice_is_named, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_upload_too_old_to_be_counted_is_warned_of, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(limits_on_tags_are_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forms_of_other_kinds_are_refused, set_up, tear_down),
