@@ -13,7 +13,6 @@
 #include "collector/interval.h"
 
 #include <getopt.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -47,7 +46,8 @@ static const char help[] =
     "the\n"
     "                       profile says\n"
     "  --server URL         default " CLIENT_DEFAULT_SERVER "\n"
-    "  --stream             all files over one connection, several at once\n"
+    "  --stream             all files over one connection, several at once; of each only the "
+    "time is told\n"
     "  --quiet              say nothing of what went well\n";
 
 static void add_tag(struct client *c, struct buf *url, const char *tag)
@@ -96,17 +96,8 @@ void push_warn_if_old(const char *path, int64_t end_ns)
         fprintf(stderr, "hearth push: %s: %s\n", path, text);
 }
 
-static int64_t end_told(const struct client_reply *r)
-{
-    json_t *j = json_loadb((const char *)r->body.data, r->body.len, 0, NULL);
-    int64_t end_ns = json_integer_value(json_object_get(j, "until"));
-
-    json_decref(j);
-    return end_ns;
-}
-
-static int push_body(const struct push *p, struct client *c, struct bytes body, const char *path,
-                     struct failure *f)
+static int push_body(const struct push *p, struct client *c, struct bytes body,
+                     struct buf *ret_answer, struct failure *f)
 {
     struct backoff backoff = {.min_ms = 200, .max_ms = 5000};
     struct client_reply reply = {0};
@@ -125,16 +116,16 @@ static int push_body(const struct push *p, struct client *c, struct bytes body, 
     if (e == 0 && reply.status != 200)
         e = client_refused(&reply, f);
     else if (e == 0)
-        push_warn_if_old(path, end_told(&reply));
+        buf_append_bytes(ret_answer, buf_bytes(&reply.body));
     client_reply_deinit(&reply);
     buf_deinit(&url);
     return e;
 }
 
-void push_taken(const struct push *p, const char *path)
+void push_taken(const struct push *p, const char *path, struct buf *told)
 {
     if (!p->quiet)
-        printf("%s: taken\n", path);
+        printf("%s: taken%s%s\n", path, told->len ? ": " : "", told->len ? buf_cstr(told) : "");
 }
 
 int push_refused(const char *path, const struct failure *f)
@@ -145,19 +136,30 @@ int push_refused(const char *path, const struct failure *f)
     return complain("push", &with_path);
 }
 
+static void say_taken(const struct push *p, const char *path, struct bytes answer)
+{
+    struct buf told = {0};
+    int64_t until_ns;
+
+    push_told(&told, answer, &until_ns);
+    push_warn_if_old(path, until_ns);
+    push_taken(p, path, &told);
+    buf_deinit(&told);
+}
+
 static int push_file(const struct push *p, struct client *c, const char *path)
 {
-    struct buf body = {0};
+    struct buf body = {0}, answer = {0};
     struct failure f;
     int e = file_read(path, &body, &f);
 
     if (e == 0)
-        e = push_body(p, c, buf_bytes(&body), path, &f);
+        e = push_body(p, c, buf_bytes(&body), &answer, &f);
+    if (e == 0)
+        say_taken(p, path, buf_bytes(&answer));
+    buf_deinit(&answer);
     buf_deinit(&body);
-    if (e)
-        return push_refused(path, &f);
-    push_taken(p, path);
-    return 0;
+    return e ? push_refused(path, &f) : 0;
 }
 
 static int push_files(const struct push *p, char *const *paths, size_t n)

@@ -16,8 +16,13 @@ struct push {
     bool quiet, stream;
 };
 
-/* "a.pb.gz: taken", unless quiet. */
-void push_taken(const struct push *p, const char *path);
+/* "a.pb.gz: taken: " and what was told of it, which may be nothing; unless quiet. */
+void push_taken(const struct push *p, const char *path, struct buf *told);
+/* In words, appended: what the answer to a POST says of the upload (push_told.c). *ret_until_ns:
+ * its end, 0: it does not say. */
+void push_told(struct buf *out, struct bytes answer, int64_t *ret_until_ns);
+/* "from 2026-11-24 10:00:00 to 2026-11-24 10:00:30 UTC" */
+void push_told_range(struct buf *out, int64_t from_ns, int64_t until_ns);
 /* The collector takes what the aggregator may find too old: its default for late_max is a day.
  * end_ns: of the profile's time, 0: not known. */
 void push_warn_if_old(const char *path, int64_t end_ns);

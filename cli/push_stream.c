@@ -258,8 +258,13 @@ static struct item *next_item(struct stream *s, int *ret_wait_ms)
 
 static void on_ack(struct stream *s, struct item *item, const struct frame_ack *ack)
 {
+    struct buf told = {0};
+
+    if (ack->until_ns)
+        push_told_range(&told, ack->from_ns, ack->until_ns);
     push_warn_if_old(item->path, ack->until_ns);
-    push_taken(s->push, item->path);
+    push_taken(s->push, item->path, &told);
+    buf_deinit(&told);
     close_item(item, ITEM_TAKEN);
 }
 

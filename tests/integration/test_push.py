@@ -33,6 +33,11 @@ class Push(unittest.TestCase):
             with self.subTest(way=way):
                 yield name + "".join(way), way
 
+    def check_taken(self, done):
+        status, out, err = done
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, r"\AFILE: taken: .*from \d.* UTC.*\n\Z")
+
     def check_total(self, service, type_, total):
         self.assertEqual(self.system.profiles(service, type_, **{"from": "now-1h"}), 1)
         answer = self.system.api("flamegraph", service=service, type=type_, **{"from": "now-1h"})
@@ -41,16 +46,25 @@ class Push(unittest.TestCase):
     def test_what_a_file_does_not_say_is_said_by_options(self):
         lines, folded = b"main;work\nmain;work\nmain\n", b"main;work 5\nmain 2\n"
         for service, way in self.both("web"):
-            taken = (0, "FILE: taken\n", "")
-            self.assertEqual(self.push(service + "-lines", lines, "--format", "lines", "--sample-type", "cpu", *way), taken)
-            self.assertEqual(self.push(service + "-rate", folded, "--sample-type", "cpu", "--sample-rate", "1000", *way),
-                             taken)
-            self.assertEqual(self.push(service + "-unit", folded, "--sample-type", "alloc_space", "--unit", "bytes", *way),
-                             taken)
+            self.check_taken(self.push(service + "-lines", lines, "--format", "lines", "--sample-type", "cpu", *way))
+            self.check_taken(self.push(service + "-rate", folded, "--sample-type", "cpu", "--sample-rate", "1000", *way))
+            self.check_taken(self.push(service + "-unit", folded, "--sample-type", "alloc_space", "--unit", "bytes", *way))
             cluster.until(lambda: self.system.profiles(service + "-unit", BYTES, **{"from": "now-1h"}), 20, "the last one")
             self.check_total(service + "-lines", CPU, 30_000_000)
             self.check_total(service + "-rate", CPU, 7_000_000)
             self.check_total(service + "-unit", BYTES, 7)
+
+    def test_what_was_taken_is_told(self):
+        body = pprofgen.profile({"main;work": 5, "main": 0}, time_ns=int(time.time() - 60) * 10**9, duration_ns=30 * 10**9)
+        time_range = r"from \d+-\d\d-\d\d \d\d:\d\d:\d\d to \d+-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+        status, out, err = self.push("web", body)
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, rf"\AFILE: taken: 1 profile, \d samples?, {CPU}, {time_range}; "
+                              r"repaired or skipped: zero_samples 1\n\Z")
+        self.assertEqual(self.push("web", body, "--quiet"), (0, "", ""))
+        status, out, err = self.push("web", body, "--stream")    # an ACK says when a profile counts
+        self.assertEqual((status, err), (0, ""))
+        self.assertRegex(out, rf"\AFILE: taken: {time_range}\n\Z")
 
     def test_without_them_it_is_refused(self):
         for service, way in self.both("web"):
@@ -66,10 +80,10 @@ class Push(unittest.TestCase):
         old = pprofgen.profile({"main;work": 5}, time_ns=int(time.time() - 3 * day) * 10**9, duration_ns=10**9)
         for service, way in self.both("web"):
             status, out, err = self.push(service, old, *way)
-            self.assertEqual((status, out), (0, "FILE: taken\n"))
+            self.check_taken((status, out, ""))
             self.assertRegex(err, r"\Ahearth push: FILE: it was recorded at \d+-\d\d-\d\d \d\d:\d\d UTC; what is older "
                                   r"than late_max \(default 24h\) is not counted. --until now gives it today's time\n\Z")
-            self.assertEqual(self.push(service, old, "--until", "now", *way), (0, "FILE: taken\n", ""))
+            self.check_taken(self.push(service, old, "--until", "now", *way))
 
     def test_they_are_no_tags(self):
         for service, way in self.both("web"):
