@@ -11,6 +11,7 @@
 #include "cli/files.h"
 #include "cli/given.h"
 #include "collector/interval.h"
+#include "profile/series.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ static const char help[] =
     "not, 2 wrong usage.\n"
     "\n"
     "  --service NAME       whose profiles these are\n"
+    "  --tenant NAME        whose service it is (X-Scope-OrgID); default: " TENANT_DEFAULT "\n"
     "  --tag KEY=VALUE      env=prod, version=v2, region=… make series; others are kept beside; "
     "repeat it,\n"
     "                       once for each key\n"
@@ -167,6 +169,7 @@ static int push_files(const struct push *p, char *const *paths, size_t n)
     struct client *c = client_new(p->server);
     int status = 0;
 
+    client_tenant(c, p->tenant);
     for (size_t i = 0; i < n; i++)
         status |= push_file(p, c, paths[i]);
     client_free(c);
@@ -218,6 +221,16 @@ static int add_tag_option(struct push *p, const char *value)
     return -1;
 }
 
+static int set_tenant(struct push *p, const char *value)
+{
+    struct failure f;
+
+    if (tenant_check(bytes_str(value), &f) != 0)
+        return wrong_usage("push", "--tenant: %s (%s)", f.message, f.hint);
+    p->tenant = value;
+    return -1;
+}
+
 static bool is_repeatable(int arg)
 {
     return arg == 'g';
@@ -236,6 +249,8 @@ static int set_one(struct push *p, int arg, const char *value, const char *text)
     case 'u':
         p->server = value;
         return -1;
+    case 'i':
+        return set_tenant(p, value);
     case 'f':
         p->from = value;
         return -1;
@@ -272,6 +287,7 @@ int verb_push(int argc, char **argv)
     static const struct option long_options[] = {{"help", no_argument, NULL, 'h'},
                                                  {"service", required_argument, NULL, 's'},
                                                  {"server", required_argument, NULL, 'u'},
+                                                 {"tenant", required_argument, NULL, 'i'},
                                                  {"tag", required_argument, NULL, 'g'},
                                                  {"from", required_argument, NULL, 'f'},
                                                  {"until", required_argument, NULL, 't'},

@@ -9,7 +9,7 @@
 enum { PUSH_TAGS_MAX = 64, PUSH_TRIES_MAX = 8 };
 
 struct push {
-    const char *server, *service, *from, *until;
+    const char *server, *tenant, *service, *from, *until; /* NULL: not said */
     const char *format, *sample_type, *unit, *sample_rate;
     const char *tags[PUSH_TAGS_MAX]; /* "key=value" */
     size_t n_tags;

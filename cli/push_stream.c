@@ -146,8 +146,11 @@ static int upgrade(struct stream *s, struct failure *f)
 
     buf_printf(&request,
                "GET " FRAME_PATH " HTTP/1.1\r\nHost: %s\r\nUser-Agent: hearth/" HEARTH_VERSION
-               "\r\nConnection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL "\r\n\r\n",
+               "\r\nConnection: Upgrade\r\nUpgrade: " FRAME_PROTOCOL "\r\n",
                client_host(s->client));
+    if (s->push->tenant)
+        buf_printf(&request, "X-Scope-OrgID: %s\r\n", s->push->tenant);
+    buf_append_str(&request, "\r\n");
     r = client_send(s->client, buf_bytes(&request), f);
     buf_deinit(&request);
     while (r == 0 && !(end = end_of_head(&s->in)))

@@ -61,6 +61,22 @@ class Tenants:
                 self.assertNotIn("secret", other.stdout)
 
 
+    def test_the_command_line_pushes_for_a_tenant(self):
+        path = os.path.join(self.system.dir, "pushed.pb.gz")
+        with open(path, "wb") as f:
+            f.write(pprofgen.profile({"main;secret": 3}))
+        for service, way in ("post", []), ("stream", ["--stream"]):
+            with self.subTest(way=way):
+                done = subprocess.run([os.path.join(cluster.BIN, "hearth"), "push", path, "--server",
+                                       f"http://127.0.0.1:{self.system.push_port}", "--service", service, "--until",
+                                       "now", "--tenant", "team-c", *way], capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                cluster.until(lambda: cluster.get(self.system.query_port, "/api/v1/top", service=service,
+                                                  headers={"X-Scope-OrgID": "team-c"}), 30, "the tenant's service")
+                with self.assertRaises(cluster.Refused):
+                    cluster.get(self.system.query_port, "/api/v1/top", service=service)
+
+
 class StandaloneTenants(Tenants, unittest.TestCase):
     @staticmethod
     def make():

@@ -190,6 +190,7 @@ static void wrong_usage_is_2_and_what_fails_is_1(void **state)
     assert_int_equal(RUN(verb_top, "--service", "x", "--tenant", "a/b"), EXIT_USAGE);
     assert_int_equal(RUN(verb_top, "--service", "x", "--tenant", ""), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a), EXIT_USAGE);
+    assert_int_equal(RUN(verb_push, a, "--service", "x", "--tenant", "a/b"), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a, "--service", "x", "--tag", "nonsense"), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a, "--service", "x", "--tag", "format=lines"), EXIT_USAGE);
     assert_int_equal(RUN(verb_push, a, "--service", "x", "--tag", "sample_rate=5"), EXIT_USAGE);
