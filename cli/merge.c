@@ -21,8 +21,9 @@ static const char help[] =
     "with their addresses, lines and mappings, labels and comments are kept.\n"
     "OUT - is standard output. Files may be of any format (docs/formats.md). Where they hold "
     "several\n"
-    "kinds of profile, each kind is written to a file of its own: OUT.pb.gz becomes "
-    "OUT.cpu.pb.gz.\n"
+    "kinds of profile, each kind is written to a file of its own, named by family and type: "
+    "OUT.pb.gz\n"
+    "becomes OUT.process_cpu-cpu.pb.gz.\n"
     "\n"
     "  --type NAME            only the kind that has this sample type, into OUT\n"
     "  --input-format NAME    what the files are, where their first bytes do not say\n";
@@ -65,7 +66,8 @@ static int write_profile(const struct merge *m, const struct profile *p, const c
     return e;
 }
 
-/* "m.pb.gz" → "m.cpu.pb.gz"; the first dot of the file's own name is where the type goes. */
+/* "m.pb.gz" → "m.process_cpu-cpu.pb.gz"; the first dot of the file's own name is where the type
+ * goes. */
 static char *path_of_type(const char *out, const char *type)
 {
     const char *slash = strrchr(out, '/'), *name = slash ? slash + 1 : out;
@@ -79,7 +81,7 @@ static char *path_of_type(const char *out, const char *type)
     return path;
 }
 
-/* Several kinds may have one last type: from the second on the family goes before it. */
+/* Several kinds may have one last type: the family goes before it. */
 static int write_kind(const struct merge *m, size_t kind, struct failure *f)
 {
     const struct profile *p = m->loaded.sums[kind];

@@ -357,6 +357,23 @@ static void of_several_kinds_cpu_time_is_shown_and_all_are_merged(void **state)
     assert_int_equal(RUN(verb_merge, perf, "-o", "-"), 1);
 }
 
+static void help_of(verb *v, const char *file)
+{
+    int kept = capture(STDOUT_FILENO, file), status = RUN(v, "--help");
+
+    release(STDOUT_FILENO, kept);
+    assert_int_equal(status, 0);
+}
+
+static void help_says_what_is_so(void **state)
+{
+    const char *help = path("help.txt");
+
+    (void)state;
+    help_of(verb_merge, help);
+    assert_holds(help, "becomes OUT.process_cpu-cpu.pb.gz."); /* as the test above finds them */
+}
+
 static void what_is_not_of_one_type_is_not_added_up_or_compared(void **state)
 {
     const char *a = write_profile("a.pb", "work", 7), *b = write_text("b.folded", "work 5\n");
@@ -442,6 +459,7 @@ int main(void)
         TEST(a_file_that_is_no_profile_is_refused_by_name),
         TEST(files_of_any_format_are_read),
         TEST(of_several_kinds_cpu_time_is_shown_and_all_are_merged),
+        TEST(help_says_what_is_so),
         TEST(what_is_not_of_one_type_is_not_added_up_or_compared),
         TEST(merge_keeps_what_stands_beside_the_samples),
     };
