@@ -372,6 +372,8 @@ static void help_says_what_is_so(void **state)
     (void)state;
     help_of(verb_merge, help);
     assert_holds(help, "becomes OUT.process_cpu-cpu.pb.gz."); /* as the test above finds them */
+    help_of(verb_push, help);
+    assert_holds(help, "heap, mutex and block profiles count from the start of the process");
 }
 
 static void what_is_not_of_one_type_is_not_added_up_or_compared(void **state)
