@@ -379,8 +379,21 @@ static bool is_unknown(const struct failure *f)
     return strcmp(f->code, "service_not_found") == 0 || strcmp(f->code, "type_not_found") == 0;
 }
 
-static int complain_of(const struct report *r, const struct failure *f)
+/* The server's hints are for those who speak HTTP. */
+static void hint_by_option(const struct report *r, struct failure *f)
 {
+    if (!r->server)
+        return;
+    if (strcmp(f->code, "service_not_found") == 0)
+        snprintf(f->hint, sizeof f->hint, "--service says which; %s/api/v1/services lists them",
+                 r->server);
+    else if (strcmp(f->code, "type_not_found") == 0 || strcmp(f->code, "type_ambiguous") == 0)
+        snprintf(f->hint, sizeof f->hint, "--type says which");
+}
+
+static int complain_of(const struct report *r, struct failure *f)
+{
+    hint_by_option(r, f);
     complain(r->verb, f);
     return is_unknown(f) ? EXIT_NOTHING : 1;
 }

@@ -81,6 +81,14 @@ class NothingMatches(unittest.TestCase):
                     self.check_nothing(type_, verb, 'type "nosuch" of service "web": there is none', CPU)
                     self.assertEqual(service.stdout + type_.stdout, "")
 
+    def test_hints_name_options(self):
+        for args, service, hint in ((["top"], "nosuch", "(--service says which; http://127.0.0.1:"),
+                                    (["query", "--type", "nosuch"], "web", "(--type says which)")):
+            with self.subTest(args=args):
+                said = self.hearth(*args, service=service).stderr
+                self.assertIn(hint, said)
+                self.assertNotIn("GET ", said)
+
     def test_what_did_not_work_ends_with_1(self):
         self.assertEqual(self.hearth("top", "--match", "{").returncode, 1)
 
