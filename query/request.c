@@ -34,6 +34,19 @@ static bool is_one_of(struct bytes name, const char *const *names)
     return false;
 }
 
+/* Of two, one would be dropped in silence. */
+static int check_once(const struct http_request *req, struct failure *f)
+{
+    struct bytes name = http_param_twice(req);
+    bool match = bytes_equal(name, BYTES_LIT("match"));
+
+    if (!name.data)
+        return 0;
+    return fail(f, 400, "parameter_bad",
+                match ? "one selector takes several terms: env:prod version:2" : NULL,
+                "parameter \"%.*s\" is given twice", (int)name.len, (const char *)name.data);
+}
+
 int request_only(const struct http_request *req, const char *const *names, struct failure *f)
 {
     struct bytes name, value;
@@ -45,7 +58,7 @@ int request_only(const struct http_request *req, const char *const *names, struc
                         "parameter \"%.*s\" is not known here",
                         (int)(name.len < 64 ? name.len : 64), (const char *)name.data);
     }
-    return 0;
+    return check_once(req, f);
 }
 
 static int bad(struct failure *f, const char *name, struct bytes value, const char *what)

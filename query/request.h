@@ -36,7 +36,7 @@ void request_deinit(struct request *r);
 /* X-Scope-OrgID, else TENANT_DEFAULT. 0, or FAILURE: nobody can have that name. */
 int request_tenant(const struct http_request *req, struct buf *out, struct failure *f);
 
-/* 0, or FAILURE unless every parameter is one of names (NULL-terminated). */
+/* 0, or FAILURE unless every parameter is one of names (NULL-terminated), and given once. */
 int request_only(const struct http_request *req, const char *const *names, struct failure *f);
 /* The parameters from and until. missing: what stands for both when neither is given. */
 int request_range(const struct http_request *req, const char *from, const char *until,

@@ -595,6 +595,9 @@ static void wrong_questions_are_refused_with_a_reason(void **state)
     assert_error(rig, 400, "parameter_missing", "/api/v1/flamegraph");
     assert_error(rig, 400, "parameter_unknown", "/api/v1/flamegraph?service=web&matsch=x");
     assert_error(rig, 400, "parameter_bad", "/api/v1/flamegraph?service=web&from=yesterday");
+    assert_error(rig, 400, "parameter_bad", "/api/v1/top?service=web&match=a:b&match=c:d");
+    assert_error(rig, 400, "parameter_bad", "/api/v1/diff?service=web&a.type=cpu&a.type=cpu");
+    assert_error(rig, 400, "parameter_bad", "/api/v1/types?service=web&service=web");
     assert_error(rig, 400, "parameter_bad", "/api/v1/flamegraph?service=web&max_nodes=1");
     assert_error(rig, 400, "parameter_bad", "/api/v1/flamegraph?service=web&max_nodes=99999999");
     assert_error(rig, 400, "parameter_bad", "/api/v1/flamegraph?service=web&format=svg");
