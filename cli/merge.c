@@ -81,19 +81,62 @@ static char *path_of_type(const char *out, const char *type)
     return path;
 }
 
-/* Several kinds may have one last type: the family goes before it. */
+static void put_type(const struct merge *m, const char *before, struct sample_type type,
+                     bool with_unit, struct buf *out)
+{
+    buf_append_str(out, before);
+    buf_append_bytes(out, symbols_text(m->loaded.symbols, type.name));
+    if (with_unit) {
+        buf_append_str(out, ".");
+        buf_append_bytes(out, symbols_text(m->loaded.symbols, type.unit));
+    }
+}
+
+/* Of a kind the family and its last type: "process_cpu-cpu". In full: all that tells it from other
+ * kinds, which are its types, their units, and what its period is of. */
+static char *name_of_kind(const struct merge *m, size_t kind, bool in_full)
+{
+    const struct profile *p = m->loaded.sums[kind];
+    struct loaded_type last = {p, p->n_types - 1};
+    struct profile_type full;
+    struct buf name = {0};
+    char *r;
+
+    loaded_name(&last, &full);
+    buf_printf(&name, "%.*s", (int)strcspn(full.name, ":"), full.name);
+    for (uint32_t i = in_full ? 0 : last.index; i < p->n_types; i++)
+        put_type(m, "-", p->types[i], in_full, &name);
+    if (in_full && p->period_type.name)
+        put_type(m, "-per-", p->period_type, true, &name);
+    r = xstrdup(buf_cstr(&name));
+    buf_deinit(&name);
+    return r;
+}
+
+/* Whatever the order of the files, so that it is the same for the same kinds. */
+static char *own_name_of_kind(const struct merge *m, size_t kind)
+{
+    char *name = name_of_kind(m, kind, false);
+    bool is_own = true;
+
+    for (size_t i = 0; i < m->loaded.n_sums && is_own; i++) {
+        char *other = name_of_kind(m, i, false);
+
+        is_own = i == kind || strcmp(name, other) != 0;
+        free(other);
+    }
+    if (is_own)
+        return name;
+    free(name);
+    return name_of_kind(m, kind, true);
+}
+
 static int write_kind(const struct merge *m, size_t kind, struct failure *f)
 {
     const struct profile *p = m->loaded.sums[kind];
-    struct loaded_type t = {p, p->n_types - 1};
-    struct bytes name = symbols_text(m->loaded.symbols, p->types[t.index].name);
-    struct profile_type full;
-    char *type, *path;
+    char *type = own_name_of_kind(m, kind), *path;
     int e;
 
-    loaded_name(&t, &full);
-    type = xasprintf("%.*s-%.*s", (int)strcspn(full.name, ":"), full.name, (int)name.len,
-                     (const char *)name.data);
     path = path_of_type(m->out, type);
     e = write_profile(m, p, path, f);
     if (e == 0)
@@ -103,10 +146,28 @@ static int write_kind(const struct merge *m, size_t kind, struct failure *f)
     return e;
 }
 
+static size_t n_kinds_with(const struct merge *m, const char *type)
+{
+    size_t n = 0;
+
+    for (size_t k = 0; k < m->loaded.n_sums; k++) {
+        const struct profile *p = m->loaded.sums[k];
+        bool has = false;
+
+        for (uint32_t i = 0; i < p->n_types && !has; i++)
+            has = bytes_equal(symbols_text(m->loaded.symbols, p->types[i].name), bytes_str(type));
+        n += has;
+    }
+    return n;
+}
+
 static int write_all(const struct merge *m, struct failure *f)
 {
     struct loaded_type found;
 
+    if (m->type && n_kinds_with(m, m->type) > 1)
+        return fail(f, 400, "types_differ", "leave out --type for a file of each",
+                    "several kinds of profile in the files have the type \"%s\"", m->type);
     if (m->type || m->loaded.n_sums < 2) {
         if (loaded_find(&m->loaded, m->type, &found, f) != 0)
             return FAILURE;

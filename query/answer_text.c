@@ -45,7 +45,7 @@ static void value_text(long double value, struct bytes unit, bool sign, struct b
     decimals = scale->factor > 1 || value != truncl(value) ? 2 : 0; /* a mean may be no integer */
     snprintf(text, sizeof text, sign ? "%+.*Lf%s" : "%.*Lf%s", decimals, value / scale->factor,
              scale->unit);
-    buf_printf(out, "%10s", text);
+    buf_printf(out, " %*s", sign ? 10 : 9, text); /* apart, however wide */
 }
 
 static void share_text(int64_t value, int64_t sum, struct buf *out)

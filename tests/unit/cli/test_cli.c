@@ -5,6 +5,7 @@
 #include "cli/files.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
+#include "lib/wire.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -357,6 +358,44 @@ static void of_several_kinds_cpu_time_is_shown_and_all_are_merged(void **state)
     assert_int_equal(RUN(verb_merge, perf, "-o", "-"), 1);
 }
 
+/* [samples, cpu], [cpu], and the first again with a period type: each is a kind. */
+static void kinds_of_one_last_type_have_files_of_their_own(void **state)
+{
+    static const char tail[] = " 6\"\" 6\"samples\" 6\"count\" 6\"cpu\" 6\"nanoseconds\" 6\"work\""
+                               " 5{1:1 2:5} 4{1:1 4{1:1}}";
+    static const char *const kinds[][3] = {
+        {"1{1:1 2:2} 1{1:3 2:4} 2{1[1] 2[1 10]}", "",
+         "m.process_cpu-samples.count-cpu.nanoseconds.pb.gz"},
+        {"1{1:3 2:4} 2{1[1] 2[100]}", "", "m.process_cpu-cpu.nanoseconds.pb.gz"},
+        {"1{1:1 2:2} 1{1:3 2:4} 2{1[1] 2[1 7]}", " 11{1:3 2:4}",
+         "m.process_cpu-samples.count-cpu.nanoseconds-per-cpu.nanoseconds.pb.gz"},
+    };
+    static const char *const totals[] = {"10ns", "100ns", "7ns"};
+    const char *in[3], *out = path("out.txt"), *merged = path("m.pb.gz");
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct buf raw = {0}, text = {0};
+        struct failure f;
+
+        buf_printf(&text, "%s%s%s", kinds[i][0], kinds[i][1], tail);
+        wire_write(buf_cstr(&text), &raw);
+        in[i] = path((const char *const[]){"1.pb", "2.pb", "3.pb"}[i]);
+        assert_int_equal(file_write(in[i], buf_bytes(&raw), &f), 0);
+        buf_deinit(&raw);
+        buf_deinit(&text);
+    }
+    for (int first = 0; first < 3; first++) {
+        assert_int_equal(
+            RUN(verb_merge, in[first], in[(first + 1) % 3], in[(first + 2) % 3], "-o", merged), 0);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(RUN(verb_top, path(kinds[i][2]), "-o", out), 0);
+            assert_holds(out, totals[i]);
+        }
+    }
+    assert_int_equal(RUN(verb_merge, in[0], in[1], "--type", "cpu", "-o", merged), 1);
+}
+
 static void help_of(verb *v, const char *file)
 {
     int kept = capture(STDOUT_FILENO, file), status = RUN(v, "--help");
@@ -461,6 +500,7 @@ int main(void)
         TEST(a_file_that_is_no_profile_is_refused_by_name),
         TEST(files_of_any_format_are_read),
         TEST(of_several_kinds_cpu_time_is_shown_and_all_are_merged),
+        TEST(kinds_of_one_last_type_have_files_of_their_own),
         TEST(help_says_what_is_so),
         TEST(what_is_not_of_one_type_is_not_added_up_or_compared),
         TEST(merge_keeps_what_stands_beside_the_samples),

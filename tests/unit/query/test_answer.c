@@ -318,8 +318,8 @@ static void a_difference_of_snapshots_is_that_of_their_means_and_in_their_order(
         &a, "a: web  memory:inuse_space:bytes:space:bytes  total   1.03KiB  mean of 10 profiles\n"
             "b: web  memory:inuse_space:bytes:space:bytes  total   1.01KiB  mean of 1 profile\n"
             "    self a    self b      b - a  function\n"
-            "       30B       10B      -20B  less\n"
-            "   1.00KiB   1.00KiB       +0B  same\n");
+            "       30B       10B       -20B  less\n"
+            "   1.00KiB   1.00KiB        +0B  same\n");
 }
 
 static void values_of_a_flow_are_sums_exact_however_large(void **state)
@@ -328,13 +328,13 @@ static void values_of_a_flow_are_sums_exact_however_large(void **state)
                                  "main 9223372036854775807", 3, "main 9223372036854775806", 7);
 
     (void)state;
-    assert_text(&a,
-                "a: web  process_cpu:samples:count:cpu:nanoseconds  total9223372036854775807  in 3 "
-                "profiles\n"
-                "b: web  process_cpu:samples:count:cpu:nanoseconds  total9223372036854775806  in 7 "
-                "profiles\n"
-                "    self a    self b      b - a  function\n"
-                "92233720368547758079223372036854775806        -1  main\n");
+    assert_text(
+        &a, "a: web  process_cpu:samples:count:cpu:nanoseconds  total 9223372036854775807  in 3 "
+            "profiles\n"
+            "b: web  process_cpu:samples:count:cpu:nanoseconds  total 9223372036854775806  in 7 "
+            "profiles\n"
+            "    self a    self b      b - a  function\n"
+            " 9223372036854775807 9223372036854775806         -1  main\n");
 }
 
 static void nothing_is_a_bare_root(void **state)
