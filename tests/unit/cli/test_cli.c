@@ -371,7 +371,7 @@ static void kinds_of_one_last_type_have_files_of_their_own(void **state)
          "m.process_cpu-samples.count-cpu.nanoseconds-per-cpu.nanoseconds.pb.gz"},
     };
     static const char *const totals[] = {"10ns", "100ns", "7ns"};
-    const char *in[3], *out = path("out.txt"), *merged = path("m.pb.gz");
+    char *in[3], *out = strdup(path("out.txt")), *merged = strdup(path("m.pb.gz"));
 
     (void)state;
     for (int i = 0; i < 3; i++) {
@@ -380,7 +380,7 @@ static void kinds_of_one_last_type_have_files_of_their_own(void **state)
 
         buf_printf(&text, "%s%s%s", kinds[i][0], kinds[i][1], tail);
         wire_write(buf_cstr(&text), &raw);
-        in[i] = path((const char *const[]){"1.pb", "2.pb", "3.pb"}[i]);
+        in[i] = strdup(path((const char *const[]){"1.pb", "2.pb", "3.pb"}[i]));
         assert_int_equal(file_write(in[i], buf_bytes(&raw), &f), 0);
         buf_deinit(&raw);
         buf_deinit(&text);
@@ -389,11 +389,18 @@ static void kinds_of_one_last_type_have_files_of_their_own(void **state)
         assert_int_equal(
             RUN(verb_merge, in[first], in[(first + 1) % 3], in[(first + 2) % 3], "-o", merged), 0);
         for (int i = 0; i < 3; i++) {
-            assert_int_equal(RUN(verb_top, path(kinds[i][2]), "-o", out), 0);
+            char *kind = strdup(path(kinds[i][2]));
+
+            assert_int_equal(RUN(verb_top, kind, "-o", out), 0);
             assert_holds(out, totals[i]);
+            free(kind);
         }
     }
     assert_int_equal(RUN(verb_merge, in[0], in[1], "--type", "cpu", "-o", merged), 1);
+    for (int i = 0; i < 3; i++)
+        free(in[i]);
+    free(out);
+    free(merged);
 }
 
 static void help_of(verb *v, const char *file)
