@@ -43,6 +43,7 @@ struct locations *locations_new(void)
     l->secret = hash_secret();
     XGROW(l->mapping, l->mapping_cap, 1);
     XGROW(l->entry, l->entry_cap, 1);
+    XGROW(l->line, l->line_cap, 1); /* there is a place for lines, also of those that have none */
     table_begin(&l->by_location);
     l->mapping[0] = (struct location_mapping){0};
     l->entry[0] = (struct entry){0};
