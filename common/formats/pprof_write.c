@@ -86,35 +86,23 @@ static void write_type(struct writer *w, unsigned field, struct sample_type type
     put_message(w->out, field, &w->message);
 }
 
-/* By texts: so what is written does not depend on the order in which they were read. */
-static int label_cmp(const void *va, const void *vb, void *symbols)
-{
-    const struct label *a = va, *b = vb;
-    int c = bytes_cmp(symbols_text(symbols, a->key), symbols_text(symbols, b->key));
-
-    if (c == 0)
-        c = bytes_cmp(symbols_text(symbols, a->str), symbols_text(symbols, b->str));
-    if (c == 0)
-        c = (a->num > b->num) - (a->num < b->num);
-    return c ? c : bytes_cmp(symbols_text(symbols, a->unit), symbols_text(symbols, b->unit));
-}
-
+/* By text: so what is written does not depend on the order in which they were read. */
 static void write_labels(struct writer *w, uint32_t set)
 {
     size_t n;
-    const struct label *labels = profile_label_set(w->p, set, &n);
 
-    if (n == 0)
+    if (set == 0)
         return;
+    profile_label_set(w->p, set, &n);
     XGROW(w->labels, w->labels_cap, n);
-    memcpy(w->labels, labels, n * sizeof *labels);
-    if (n > 1)
-        qsort_r(w->labels, n, sizeof *labels, label_cmp, (void *)(uintptr_t)w->sym);
+    profile_label_set_by_text(w->p, set, w->labels);
     for (size_t i = 0; i < n; i++) {
-        put_string(w, &w->part, 1, w->labels[i].key);
-        put_string(w, &w->part, 2, w->labels[i].str);
-        put_number(&w->part, 3, (uint64_t)w->labels[i].num);
-        put_string(w, &w->part, 4, w->labels[i].unit);
+        const struct label *l = &w->labels[i];
+
+        put_string(w, &w->part, 1, l->key);
+        put_string(w, &w->part, 2, l->str);
+        put_number(&w->part, 3, (uint64_t)l->num);
+        put_string(w, &w->part, 4, l->unit);
         put_message(&w->message, 3, &w->part);
     }
 }

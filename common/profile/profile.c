@@ -232,6 +232,29 @@ const struct label *profile_label_set(const struct profile *p, uint32_t id, size
     return ix->label ? ix->label + begin : NULL;
 }
 
+static int label_text_cmp(const void *va, const void *vb, void *symbols)
+{
+    const struct label *a = va, *b = vb;
+    int c = bytes_cmp(symbols_text(symbols, a->key), symbols_text(symbols, b->key));
+
+    if (c == 0)
+        c = bytes_cmp(symbols_text(symbols, a->str), symbols_text(symbols, b->str));
+    if (c == 0)
+        c = number_cmp(a->num, b->num);
+    return c ? c : bytes_cmp(symbols_text(symbols, a->unit), symbols_text(symbols, b->unit));
+}
+
+void profile_label_set_by_text(const struct profile *p, uint32_t id, struct label *out)
+{
+    size_t n;
+    const struct label *set = profile_label_set(p, id, &n);
+
+    if (n == 0)
+        return;
+    memcpy(out, set, n * sizeof *out);
+    qsort_r(out, n, sizeof *out, label_text_cmp, p->symbols);
+}
+
 uint32_t profile_copy_labels(struct profile *p, const struct profile *from, uint32_t id)
 {
     size_t n;

@@ -75,6 +75,9 @@ void profile_drop_type(struct profile *p, uint32_t type);
 uint32_t profile_labels(struct profile *p, struct label *labels, size_t n);
 /* The labels of a set, in the order of their ids. */
 const struct label *profile_label_set(const struct profile *p, uint32_t id, size_t *ret_n);
+/* The same to out, in the order of their texts, which is that of any other table, too: for what is
+ * written or shown. Their number is that of the set. */
+void profile_label_set_by_text(const struct profile *p, uint32_t id, struct label *out);
 uint32_t profile_n_label_sets(const struct profile *p);     /* set 0 (empty) included */
 
 /* The id in p of a set of another profile that shares its symbols. */

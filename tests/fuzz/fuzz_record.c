@@ -60,7 +60,11 @@ static void print_row(const struct side *s, uint32_t row, struct buf *out)
     const struct profile *p = &s->profile;
     const struct stack_node *nodes = stacks_nodes(s->stacks);
     size_t n = 0;
-    const struct label *l = profile_label_set(p, p->row_labels[row], &n);
+    struct label *l;
+
+    profile_label_set(p, p->row_labels[row], &n);
+    l = calloc(n + 1, sizeof *l);
+    profile_label_set_by_text(p, p->row_labels[row], l);
 
     for (uint32_t at = stacks_leaf(s->stacks, p->row_stack[row]); at; at = nodes[at].parent) {
         uint64_t hash = symbols_frame_hashes(s->symbols)[nodes[at].frame];
@@ -73,6 +77,7 @@ static void print_row(const struct side *s, uint32_t row, struct buf *out)
         buf_append_bytes(out, symbols_text(s->symbols, l[i].unit));
         buf_append(out, &l[i].num, sizeof l[i].num);
     }
+    free(l);
     if (p->row_span)
         buf_append(out, profile_get_span(p, p->row_span[row]), sizeof(struct span));
     for (uint32_t t = 0; t < p->n_types; t++)

@@ -61,10 +61,12 @@ static inline void told_header(struct told *t, const struct profile *p,
 
 static inline void told_labels(struct told *t, const struct profile *p, uint32_t set)
 {
-    const struct label *labels;
+    struct label *labels;
     size_t n;
 
-    labels = profile_label_set(p, set, &n);
+    profile_label_set(p, set, &n);
+    labels = calloc(n + 1, sizeof *labels);
+    profile_label_set_by_text(p, set, labels);
     for (size_t i = 0; i < n; i++) {
         buf_append_str(&t->text, i ? "," : " {");
         told_text(t, labels[i].key);
@@ -74,6 +76,7 @@ static inline void told_labels(struct told *t, const struct profile *p, uint32_t
             buf_printf(&t->text, "%lld", (long long)labels[i].num);
     }
     buf_append_str(&t->text, n ? "}" : "");
+    free(labels);
 }
 
 static inline void told_span(struct told *t, const struct span *s)
