@@ -88,9 +88,9 @@ struct standalone {
     struct log_local *log;
     struct log_producer *producer;
     struct http_server *http;
-    struct grpc_server *grpc; /* NULL: off */
-    unsigned n_servers;       /* that have not closed */
-    size_t budget_used;       /* of bodies, by both */
+    struct grpc_server *grpc;  /* NULL: off */
+    unsigned n_servers;        /* that have not closed */
+    struct body_budget budget; /* of bodies, by both */
     struct collector *collector;
     struct query *query;
     struct worker worker;
@@ -298,8 +298,7 @@ static struct http_limits limits_of(struct standalone *s)
     struct http_limits limits = http_limits_default;
 
     limits.body_bytes_max = (size_t)s->collector_options.body_max;
-    limits.budget_bytes_max = (size_t)s->collector_options.body_budget;
-    limits.budget_used = &s->budget_used;
+    limits.budget = &s->budget;
     return limits;
 }
 
@@ -386,6 +385,7 @@ static int start(struct standalone *s, struct failure *f)
 
     if (open_data(s, f) != 0 || worker_open(s, f) != 0)
         return FAILURE;
+    body_budget_init(&s->budget, (size_t)s->collector_options.body_budget);
     s->producer = log_local_producer_new(&s->loop, s->log);
     s->http = http_server_new(&s->loop, &limits);
     s->n_servers++;

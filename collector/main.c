@@ -57,9 +57,9 @@ struct program {
     uv_loop_t loop;
     struct daemon *daemon;
     struct http_server *http;
-    struct grpc_server *grpc; /* NULL: off */
-    unsigned n_servers;       /* that have not closed */
-    size_t budget_used;       /* of bodies, by both */
+    struct grpc_server *grpc;  /* NULL: off */
+    unsigned n_servers;        /* that have not closed */
+    struct body_budget budget; /* of bodies, by both */
     struct log_local *log_local;
     struct log_producer *log;
     struct collector *collector;
@@ -93,8 +93,7 @@ static struct http_limits limits_of(struct program *p)
     struct http_limits l = http_limits_default;
 
     l.body_bytes_max = (size_t)p->collector_options.body_max;
-    l.budget_bytes_max = (size_t)p->collector_options.body_budget;
-    l.budget_used = &p->budget_used;
+    l.budget = &p->budget;
     l.connections_max = (uint32_t)p->o.connections_max;
     l.header_timeout_ms = (uint32_t)p->o.header_timeout;
     l.body_timeout_ms = (uint32_t)p->o.body_timeout;
@@ -151,6 +150,7 @@ static int listen_all(struct program *p, struct failure *f)
     const struct http_limits limits = limits_of(p);
     mode_t mode;
 
+    body_budget_init(&p->budget, (size_t)p->collector_options.body_budget);
     if (collector_socket_mode(p->o.socket_mode, &mode, f))
         return FAILURE;
     p->http = http_server_new(&p->loop, &limits);

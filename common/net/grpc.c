@@ -49,6 +49,7 @@ static void try_free(struct grpc_server *s)
 {
     if (!s->closed_told || s->core.n_calls)
         return;
+    body_budget_leave(&s->holder);
     free(s->core.routes);
     free(s->read_buf);
     free(s);
@@ -84,14 +85,25 @@ void grpc_server_conn_gone(struct grpc_server *s)
     try_finish(s);
 }
 
+static void give_way(struct body_budget_holder *h)
+{
+    struct grpc_server *s = container_of(h, struct grpc_server, holder);
+
+    list_for_each_safe (it, &s->conns)
+        grpc_conn_give_way(it);
+}
+
 struct grpc_server *grpc_server_new(uv_loop_t *loop, const struct http_limits *limits)
 {
     struct grpc_server *s = xcalloc(1, sizeof *s);
 
     s->loop = loop;
     s->core.limits = *limits;
-    if (!limits->budget_used)
-        s->core.limits.budget_used = &s->core.budget_used;
+    body_budget_init(&s->own_budget, limits->budget_bytes_max);
+    if (!limits->budget)
+        s->core.limits.budget = &s->own_budget;
+    s->holder.give_way = give_way;
+    body_budget_join(s->core.limits.budget, &s->holder);
     s->core.call_gone = on_call_gone;
     s->core.ctx = s;
     listeners_init(&s->listeners, loop, limits->connections_max, s);

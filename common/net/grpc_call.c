@@ -14,13 +14,8 @@
 
 static int charge(struct grpc_call *c, size_t more)
 {
-    struct grpc_core *core = c->core;
-
-    if (more > core->limits.budget_bytes_max - *core->limits.budget_used)
-        return fail(&c->failure, 503, "overload", "send it again later; setting: body_budget",
-                    "%zu bytes more would exceed the %zu bytes for all messages (%zu in use)", more,
-                    core->limits.budget_bytes_max, *core->limits.budget_used);
-    *core->limits.budget_used += more;
+    if (body_budget_take(c->core->limits.budget, more, &c->failure))
+        return FAILURE;
     c->charged += more;
     return 0;
 }
@@ -31,7 +26,7 @@ static void release(struct grpc_call *c)
     buf_deinit(&c->message);
     buf_deinit(&c->metadata);
     c->n_pairs = 0;
-    *c->core->limits.budget_used -= c->charged;
+    body_budget_give(c->core->limits.budget, c->charged);
     c->charged = 0;
 }
 
@@ -42,7 +37,7 @@ struct grpc_call *grpc_call_new(struct grpc_session *s, int32_t stream)
     c->core = s->core;
     c->session = s;
     c->stream = stream;
-    c->since_ms = s->now_ms;
+    c->since_ms = c->heard_ms = s->now_ms;
     c->core->n_calls++;
     list_append(&s->calls, &c->link);
     charge(c, GRPC_CALL_BYTES);
@@ -160,6 +155,7 @@ int grpc_call_feed(struct grpc_call *c, struct bytes in)
 {
     if (c->failure.code[0])
         return FAILURE;
+    c->heard_ms = c->session->now_ms;
     for (; in.len && c->n_prefix < GRPC_PREFIX; in.data++, in.len--) {
         c->prefix[c->n_prefix++] = *in.data;
         if (c->n_prefix == GRPC_PREFIX && begin_message(c))

@@ -162,6 +162,14 @@ void grpc_conn_drain(struct list *link)
     drain(container_of(link, struct grpc_conn, link));
 }
 
+void grpc_conn_give_way(struct list *link)
+{
+    struct grpc_conn *c = container_of(link, struct grpc_conn, link);
+
+    if (c->state == CONN_OPEN || c->state == CONN_DRAIN)
+        grpc_session_give_way(&c->session, clock_mono_ms());
+}
+
 /* A slow reader may be slow, but must not stand still. */
 static bool write_stands_still(struct grpc_conn *c, int64_t now_ms)
 {

@@ -38,7 +38,6 @@ struct grpc_core {
     struct grpc_route *routes;
     size_t n_routes, cap_routes;
     size_t n_calls;
-    size_t budget_used;           /* where limits have none to share */
     void (*call_gone)(void *ctx); /* may be NULL */
     void *ctx;
 };
@@ -69,7 +68,7 @@ struct grpc_call {
     uint8_t prefix[GRPC_PREFIX];
     uint32_t n_prefix, length; /* length: of the message, once the prefix is whole */
     struct buf message;
-    int64_t since_ms;
+    int64_t since_ms, heard_ms; /* when it began, when something of it came last */
     bool head_done, done, handled, answered; /* done: the peer has sent all */
     struct failure failure;                  /* why it is refused; code empty: it is not */
     bool unimplemented;                      /* the failure's status says too little */
@@ -105,6 +104,8 @@ bool grpc_session_is_working(const struct grpc_session *s);
 bool grpc_session_is_over(const struct grpc_session *s);
 /* Refuses calls that took too long to arrive. -ETIMEDOUT: one stopped within its header. */
 int grpc_session_expire(struct grpc_session *s, int64_t now_ms);
+/* Refuses calls that have stood still for limits.stall_ms, for others need their memory. */
+void grpc_session_give_way(struct grpc_session *s, int64_t now_ms);
 /* Sends the answer in c. */
 void grpc_session_answer(struct grpc_call *c);
 /* HTTP's own refusal, for what is not gRPC. */
@@ -114,6 +115,8 @@ void grpc_session_answer_http(struct grpc_call *c, int status);
 struct grpc_server {
     struct grpc_core core;
     uv_loop_t *loop;
+    struct body_budget own_budget; /* where limits have none to share */
+    struct body_budget_holder holder;
     struct listeners listeners;
     struct list conns;
     uint8_t *read_buf; /* made with the first connection */
@@ -129,6 +132,7 @@ struct grpc_conn;
 void grpc_conn_accept(struct listener *l);
 void grpc_conn_drain(struct list *link);
 void grpc_conn_close_link(struct list *link);
+void grpc_conn_give_way(struct list *link);
 
 enum { M_GRPC_CONNECTIONS, M_GRPC_ACCEPTED, M_GRPC_CALLS, M_GRPC_READ_BYTES, M_GRPC_N };
 extern struct metric grpc_metrics[M_GRPC_N];

@@ -290,6 +290,21 @@ bool grpc_session_is_over(const struct grpc_session *s)
     return !nghttp2_session_want_read(s->h2) && !nghttp2_session_want_write(s->h2);
 }
 
+void grpc_session_give_way(struct grpc_session *s, int64_t now_ms)
+{
+    list_for_each_safe (it, &s->calls) {
+        struct grpc_call *c = container_of(it, struct grpc_call, link);
+
+        if (c->done || c->answered || !c->head_done ||
+            now_ms - c->heard_ms < s->core->limits.stall_ms)
+            continue;
+        fail(&c->failure, 408, "timeout", "setting: body_budget",
+             "the message stood still for %u ms while others needed its memory",
+             s->core->limits.stall_ms);
+        grpc_call_refuse(c);
+    }
+}
+
 int grpc_session_expire(struct grpc_session *s, int64_t now_ms)
 {
     list_for_each_safe (it, &s->calls) {

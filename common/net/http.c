@@ -46,14 +46,22 @@ static void on_listener_closed(void *ctx)
     try_finish(ctx);
 }
 
+static void give_way(struct body_budget_holder *h)
+{
+    http_conns_give_way(container_of(h, struct http_server, holder));
+}
+
 struct http_server *http_server_new(uv_loop_t *loop, const struct http_limits *limits)
 {
     struct http_server *s = xcalloc(1, sizeof *s);
 
     s->loop = loop;
     s->limits = *limits;
-    if (!limits->budget_used)
-        s->limits.budget_used = &s->budget_used;
+    body_budget_init(&s->own_budget, limits->budget_bytes_max);
+    if (!limits->budget)
+        s->limits.budget = &s->own_budget;
+    s->holder.give_way = give_way;
+    body_budget_join(s->limits.budget, &s->holder);
     listeners_init(&s->listeners, loop, limits->connections_max, s);
     s->listeners.on_connection = http_conn_accept;
     s->listeners.on_closed = on_listener_closed;
@@ -180,6 +188,7 @@ void http_server_try_free(struct http_server *s)
 {
     if (!s->closed_told || s->n_requests)
         return;
+    body_budget_leave(&s->holder);
     free(s->routes);
     free(s->read_buf);
     free(s);

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "net/body_budget.h"
 
 #include <uv.h>
 
@@ -23,8 +24,8 @@ struct http_request;
 struct http_limits {
     size_t header_bytes_max; /* 16 KiB */
     size_t body_bytes_max;   /* of one body, as sent */
-    size_t budget_bytes_max; /* of all bodies in memory; above: 503 with Retry-After */
-    size_t *budget_used;     /* shared with other servers of the loop; NULL: its own */
+    size_t budget_bytes_max; /* of all bodies in memory, where the budget is its own; above: 503 */
+    struct body_budget *budget; /* shared with other servers of the loop; NULL: one of its own */
     uint32_t connections_max;
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
     uint32_t stall_ms; /* a body that stood still so long gives its memory up when others need it */

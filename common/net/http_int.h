@@ -45,7 +45,8 @@ struct http_server {
     struct listeners listeners;
     struct list conns;
     uint32_t n_requests;
-    size_t budget_used; /* where limits have none to share */
+    struct body_budget own_budget; /* where limits have none to share */
+    struct body_budget_holder holder;
     uint8_t *read_buf;  /* made with the first connection */
     uv_timer_t grace;
     bool closing, closed_told;

@@ -22,7 +22,7 @@ struct http_request *http_request_new(struct http_conn *conn)
 void http_release_body(struct http_request *r)
 {
     buf_deinit(&r->body);
-    *r->server->limits.budget_used -= r->charged;
+    body_budget_give(r->server->limits.budget, r->charged);
     r->charged = 0;
 }
 
@@ -37,20 +37,6 @@ void http_request_free(struct http_request *r)
     free(r);
     s->n_requests--;
     http_server_try_free(s);
-}
-
-static int fail_budget(struct http_request *r, size_t want)
-{
-    const struct http_server *s = r->server;
-
-    return fail(&r->failure, 503, "overload", "send it again later; setting: body_budget",
-                "%zu bytes more would exceed the %zu bytes for all bodies (%zu in use)", want,
-                s->limits.budget_bytes_max, *s->limits.budget_used);
-}
-
-static size_t budget_left(const struct http_server *s)
-{
-    return s->limits.budget_bytes_max - *s->limits.budget_used;
 }
 
 /*
@@ -72,14 +58,11 @@ int http_request_charge(struct http_request *r, size_t more)
 
         want = want > step ? want : step < max ? step : max;
     }
-    if (want - r->charged > budget_left(s))
-        http_conns_give_way(s);
-    if (want - r->charged > budget_left(s))
-        return fail_budget(r, want - r->charged);
-    if (buf_try_reserve(&r->body, want - r->body.len))
-        return fail_budget(r, want - r->charged);
-    *s->limits.budget_used += want - r->charged;
+    if (body_budget_take(s->limits.budget, want - r->charged, &r->failure))
+        return FAILURE;
     r->charged = want;
+    if (buf_try_reserve(&r->body, want - r->body.len))
+        return fail(&r->failure, 503, "overload", NULL, "no memory for %zu bytes", want);
     return 0;
 }
 

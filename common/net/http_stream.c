@@ -134,17 +134,10 @@ struct http_charge *http_stream_charge(struct http_stream *s, size_t n, size_t b
         return NULL;
     }
     n += beside;
-    if (n > l->budget_bytes_max - *l->budget_used)
-        http_conns_give_way(server);
-    if (n > l->budget_bytes_max - *l->budget_used) {
-        fail(f, 503, "overload", "send it again later; setting: body_budget",
-             "%zu bytes more would exceed the %zu bytes for all bodies (%zu in use)", n,
-             l->budget_bytes_max, *l->budget_used);
+    if (body_budget_take(l->budget, n, f))
         return NULL;
-    }
     charge = xmalloc(sizeof *charge);
     *charge = (struct http_charge){server, n};
-    *l->budget_used += n;
     server->n_requests++;
     return charge;
 }
@@ -156,7 +149,7 @@ void http_charge_free(struct http_charge *c)
     if (!c)
         return;
     s = c->server;
-    *s->limits.budget_used -= c->n;
+    body_budget_give(s->limits.budget, c->n);
     s->n_requests--;
     free(c);
     http_server_try_free(s);

@@ -58,14 +58,15 @@ static uint64_t run(struct bytes in, size_t step, bool talk)
     struct seen seen = {.digest = 1};
     struct grpc_route routes[] = {{"/t/Now", on_now, &seen}, {"/t/Held", on_held, &seen}};
     struct grpc_core core = {.limits = http_limits_default, .routes = routes, .n_routes = 2};
+    struct body_budget budget;
     struct grpc_session s;
     struct buf out = {0};
     int r = 0;
 
     core.limits.header_bytes_max = 1024;
     core.limits.body_bytes_max = BODY_MAX;
-    core.limits.budget_bytes_max = BUDGET;
-    core.limits.budget_used = &core.budget_used;
+    body_budget_init(&budget, BUDGET);
+    core.limits.budget = &budget;
     grpc_session_init(&s, &core, on_wake, NULL);
     while (in.len && r == 0) {
         size_t n = in.len < step ? in.len : step;
@@ -85,7 +86,7 @@ static uint64_t run(struct bytes in, size_t step, bool talk)
     grpc_session_deinit(&s);
     while (seen.n_held)
         grpc_respond(seen.held[--seen.n_held], GRPC_OK, (struct bytes){0}, NULL);
-    CHECK(core.budget_used == 0 && core.n_calls == 0);
+    CHECK(budget.used == 0 && core.n_calls == 0);
     return r ? 0 : seen.digest;
 }
 

@@ -90,8 +90,8 @@ static uint64_t parse_all(struct bytes in, size_t step)
     list_init(&server.conns);
     server.limits.header_bytes_max = 2048;
     server.limits.body_bytes_max = BODY_MAX;
-    server.limits.budget_bytes_max = BUDGET;
-    server.limits.budget_used = &server.budget_used;
+    body_budget_init(&server.own_budget, BUDGET);
+    server.limits.budget = &server.own_budget;
     for (int i = 0; i < 2; i++) {
         struct http_request *r = http_request_new(&conn);
         bool whole = take_request(r, &in, step);
@@ -105,7 +105,7 @@ static uint64_t parse_all(struct bytes in, size_t step)
         if (!whole)
             break;
     }
-    CHECK(server.budget_used == 0 && server.n_requests == 0);
+    CHECK(server.own_budget.used == 0 && server.n_requests == 0);
     return h;
 }
 

@@ -66,7 +66,7 @@ static void on_closed(void *ctx)
     struct fixture *f = ctx;
 
     f->closed = true;
-    f->budget_left_over = f->server->core.budget_used;
+    f->budget_left_over = f->server->own_budget.used;
     uv_close((uv_handle_t *)&f->stop, NULL);
     uv_close((uv_handle_t *)&f->later, NULL);
     if (f->held)
@@ -133,6 +133,18 @@ static int set_up_small(void **state)
     l.connections_max = 1;
     l.header_timeout_ms = l.body_timeout_ms = 150;
     l.idle_timeout_ms = 300;
+    *state = start(&l);
+    return 0;
+}
+
+/* Calls may take their time, but stand still for a moment only where others need their memory. */
+static int set_up_tight(void **state)
+{
+    struct http_limits l = http_limits_default;
+
+    l.body_bytes_max = 10000;
+    l.budget_bytes_max = 20000;
+    l.stall_ms = 50;
     *state = start(&l);
     return 0;
 }
@@ -321,8 +333,27 @@ static void messages_together_have_a_budget_and_it_comes_back(void **state)
     grpc_client_begin(&c, &half);
     grpc_client_flush(&c);
     assert_int_equal(grpc_client_call(&c, &half), GRPC_UNAVAILABLE);
-    assert_non_null(strstr(c.text, "the 20000 bytes for all messages"));
+    assert_non_null(strstr(c.text, "the 20000 bytes for all bodies"));
     grpc_client_deinit(&c);
+}
+
+static void a_message_that_stands_still_gives_way(void **state)
+{
+    struct fixture *f = *state;
+    struct grpc_client_call half = {
+        .path = PATH_ECHO, .body = {(uint8_t *)"\0\0\0\x27\x10", 5}, .keep_open = true};
+    struct grpc_client still, other;
+
+    begin(f, &still, 0);
+    begin(f, &other, 0);
+    grpc_client_begin(&still, &half);
+    grpc_client_flush(&still);
+    usleep(20000);
+    assert_int_equal(call(&other, PATH_ECHO, BYTES_LIT("hi")), GRPC_UNAVAILABLE);
+    usleep(60000);
+    assert_int_equal(call(&other, PATH_ECHO, BYTES_LIT("hi")), GRPC_OK);
+    grpc_client_deinit(&still);
+    grpc_client_deinit(&other);
 }
 
 static void metadata_have_a_limit(void **state)
@@ -484,6 +515,8 @@ int main(void)
                                         set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(messages_together_have_a_budget_and_it_comes_back,
                                         set_up_small, tear_down),
+        cmocka_unit_test_setup_teardown(a_message_that_stands_still_gives_way, set_up_tight,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(metadata_have_a_limit, set_up_small, tear_down),
         cmocka_unit_test_setup_teardown(a_slow_call_is_told_and_an_idle_connection_is_ended,
                                         set_up_small, tear_down),
