@@ -2,6 +2,7 @@
 //
 //     java -javaagent:AGENT.jar -cp DIR Service SECONDS        everything else by DD_* or PYROSCOPE_*
 import java.util.ArrayDeque;
+import java.util.concurrent.CountDownLatch;
 
 public class Service {
     static volatile long sink;
@@ -31,16 +32,26 @@ public class Service {
         }
     }
 
+    /** Longer than profilers want a wait to be before they tell of it, which is 10 ms or 20. */
     static void waitInLine() {
+        CountDownLatch taken = new CountDownLatch(1);
+        Thread holder = new Thread(() -> holdTheLock(taken), "holder");
+        holder.setDaemon(true);
+        holder.start();
+        try {
+            taken.await();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
         synchronized (lock) {
-            pause(1);
+            sink++;
         }
     }
 
-    static void holdTheLock() {
-        while (true) {
-            waitInLine();
-            pause(1);
+    static void holdTheLock(CountDownLatch taken) {
+        synchronized (lock) {
+            taken.countDown();
+            pause(40);
         }
     }
 
@@ -54,11 +65,8 @@ public class Service {
 
     public static void main(String[] args) {
         long until = System.nanoTime() + Long.parseLong(args[0]) * 1_000_000_000L;
-        Thread other = new Thread(Service::holdTheLock, "holder");
-        other.setDaemon(true);
-        other.start();
         ArrayDeque<byte[]> kept = new ArrayDeque<>();
-        while (System.nanoTime() < until) {
+        for (int round = 0; System.nanoTime() < until; round++) {
             work();
             for (int i = 0; i < 200; i++) {
                 kept.add(new byte[10_000 + i]);
@@ -66,7 +74,9 @@ public class Service {
             while (kept.size() > 1000) {
                 kept.remove();
             }
-            waitInLine();
+            if (round % 10 == 0) {
+                waitInLine();
+            }
         }
     }
 }
