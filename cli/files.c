@@ -164,15 +164,21 @@ static void add_rows(struct profile *sum, const struct profile *p, bool minus)
     free(set);
 }
 
+/* Returns the sum that it went to. */
+static struct profile *add_profile(struct loaded *l, const struct profile *p)
+{
+    struct profile *sum = sum_of(l, p);
+
+    add_header(sum, p);
+    add_rows(sum, p, l->minus);
+    return sum;
+}
+
 static int on_profile(void *ctx, struct profile *p, const struct profile_about *about,
                       struct failure *f)
 {
-    struct loaded *l = ctx;
-    struct profile *sum = sum_of(l, p);
-
     (void)about, (void)f;
-    add_header(sum, p);
-    add_rows(sum, p, l->minus);
+    add_profile(ctx, p);
     return 0;
 }
 
@@ -217,9 +223,7 @@ static int read_pprof(struct loaded *l, struct bytes plain, struct reading *rd)
     rd->into->locations = l->locations;
     if (read_into(l, plain, rd->into, rd))
         return FAILURE;
-    l->last = sum_of(l, rd->into);
-    add_header(l->last, rd->into);
-    add_rows(l->last, rd->into, l->minus);
+    l->last = add_profile(l, rd->into);
     return 0;
 }
 

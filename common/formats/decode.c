@@ -18,6 +18,7 @@
 #include "formats/pprof.h"
 #include "formats/protobuf.h"
 #include "formats/text.h"
+#include "formats/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +64,7 @@ void decoder_free(struct decoder *d)
 static bool is_text(struct bytes s)
 {
     for (size_t i = 0; i < s.len && i < SNIFF_BYTES; i++)
-        if (s.data[i] == 0x7f || (s.data[i] < 0x20 && !strchr("\t\n\r", s.data[i])) || !s.data[i])
+        if (utf8_is_control(s.data[i]))
             return false;
     return true;
 }

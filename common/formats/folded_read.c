@@ -111,11 +111,6 @@ int folded_read(struct text_reader *r, struct bytes raw)
     return read_lines(r, raw, true);
 }
 
-static bool is_control(uint8_t c)
-{
-    return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
-}
-
 #define NO_TEXT "not a valid lines profile: it is no text, for "
 
 static int check_is_text(struct text_reader *r, struct bytes raw)
@@ -125,7 +120,7 @@ static int check_is_text(struct text_reader *r, struct bytes raw)
 
     for (size_t i = 0; i < raw.len; i++) {
         line += raw.data[i] == '\n';
-        if (is_control(raw.data[i]))
+        if (utf8_is_control(raw.data[i]))
             return fail(r->rd->f, 400, "malformed", hint,
                         NO_TEXT "line %zu has the control byte 0x%02x", line, raw.data[i]);
     }

@@ -140,7 +140,7 @@ static COLD void replace_dangling(struct pprof_reader *r, size_t begin,
 /* --- places -------------------------------------------------------------------------------------
  */
 
-/* As begin_ids, but no id of one or two bytes is far. */
+/* As id_map_begin(), but no id of one or two bytes is far. */
 static void begin_places(struct pprof_reader *r, uint32_t n_locations)
 {
     uint64_t n = 2 * (uint64_t)n_locations + 1;

@@ -4,6 +4,12 @@
 
 #include "base/bytes.h"
 
+/* A control byte, but for those that texts have between words and lines. */
+static inline bool utf8_is_control(uint8_t c)
+{
+    return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
+}
+
 bool utf8_valid(struct bytes s);
 /* Appends s to out, each byte that is not part of a valid character as U+FFFD (as Go does it). */
 void utf8_repair(struct bytes s, struct buf *out);
