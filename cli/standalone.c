@@ -19,6 +19,7 @@
 #include "log/log_local.h"
 #include "net/daemon.h"
 #include "net/grpc.h"
+#include "net/http_address.h"
 #include "query/query.h"
 
 #include <errno.h>
@@ -339,7 +340,7 @@ static int listen_grpc(struct standalone *s, mode_t mode, struct failure *f)
                           : s->o.listen && s->o.listen[0] ? "off"
                                                           : DEFAULT_GRPC;
 
-    if (!*address || strcmp(address, "off") == 0)
+    if (http_address_is_off(address))
         return 0;
     s->grpc = grpc_server_new(&s->loop, &limits);
     s->n_servers++;

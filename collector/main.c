@@ -10,6 +10,7 @@
 #include "log/log_local.h"
 #include "net/daemon.h"
 #include "net/grpc.h"
+#include "net/http_address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,7 @@ static int listen_grpc(struct program *p, const struct http_limits *limits, mode
                           : listen_is_given(p) ? "off"
                                                : DEFAULT_GRPC;
 
-    if (!*address || strcmp(address, "off") == 0)
+    if (http_address_is_off(address))
         return 0;
     p->grpc = grpc_server_new(&p->loop, limits);
     p->n_servers++;

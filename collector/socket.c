@@ -23,11 +23,6 @@ static const char *auto_obstacle(void)
     return http_unix_answers(COLLECTOR_SOCKET_AUTO) ? "another agent answers on it" : NULL;
 }
 
-static bool is_off(const char *option)
-{
-    return !option || !*option || strcmp(option, "off") == 0;
-}
-
 /* What is cut here is too long for a socket, too. */
 static void write_address(char address[ADDRESS_MAX], const char *path)
 {
@@ -76,7 +71,7 @@ void collector_socket_check(struct options *o, const char *socket, const char *m
 
     if (collector_socket_mode(mode, &m, &f))
         options_refuse(o, &f);
-    if (is_off(socket) || strcmp(socket, "auto") == 0)
+    if (http_address_is_off(socket) || strcmp(socket, "auto") == 0)
         return;
     write_address(address, socket);
     if (http_address_parse(&a, address, "socket", &f))
@@ -85,7 +80,7 @@ void collector_socket_check(struct options *o, const char *socket, const char *m
 
 int collector_listen_socket(struct http_server *http, const char *option, struct failure *f)
 {
-    if (is_off(option))
+    if (http_address_is_off(option))
         return 0;
     if (strcmp(option, "auto") == 0)
         return listen_auto(http);

@@ -12,6 +12,7 @@
 #include "base/logger.h"
 #include "base/metrics.h"
 #include "base/xalloc.h"
+#include "net/http_address.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -137,7 +138,7 @@ int daemon_admin(struct daemon *d, const char *address, bool (*ready)(void *ctx,
 {
     struct http_limits limits = admin_limits();
 
-    if (!address || !*address || strcmp(address, "off") == 0)
+    if (http_address_is_off(address))
         return 0;
     CHECK(!d->admin);
     d->ready = ready;

@@ -143,7 +143,7 @@ static void check_address(struct options *o, const char *address, const char *se
 
 void daemon_check_address(struct options *o, const char *address, const char *setting)
 {
-    if (address && *address && strcmp(address, "off") != 0)
+    if (!http_address_is_off(address))
         check_address(o, address, setting);
 }
 

@@ -44,6 +44,11 @@ static int parse_port(const char *text)
     return text[0] >= '0' && text[0] <= '9' && !*end && port <= 65535 ? (int)port : -1;
 }
 
+bool http_address_is_off(const char *text)
+{
+    return !text || !*text || strcmp(text, "off") == 0;
+}
+
 int http_address_parse(struct http_address *a, const char *text, const char *setting,
                        struct failure *f)
 {

@@ -19,6 +19,8 @@ struct http_address {
     struct sockaddr_storage ss;
 };
 
+/* NULL, "" and "off": nothing is to be listened on. */
+bool http_address_is_off(const char *text);
 /* 0 or FAILURE. */
 int http_address_parse(struct http_address *a, const char *text, const char *setting,
                        struct failure *f);
