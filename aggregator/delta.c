@@ -15,7 +15,6 @@
 static void delta_free(struct delta *d)
 {
     profile_deinit(&d->profile);
-    stacks_free(d->stacks);
     free(d);
 }
 
@@ -54,16 +53,8 @@ static struct delta *delta_new(struct hash128 id, const struct delta_place *at)
     d->t_s = at->t_s;
     d->n_types = at->n_types;
     memcpy(d->entries, at->entries, at->n_types * sizeof *at->entries);
-    d->stacks = stacks_new();
-    profile_init(&d->profile, at->service->symbols, d->stacks);
+    profile_init(&d->profile, at->service->symbols, at->service->stacks);
     return d;
-}
-
-static size_t delta_bytes(const struct delta *d)
-{
-    size_t row = 2 * sizeof(uint32_t) + d->n_types * sizeof(int64_t) + 16; /* and its index */
-
-    return sizeof *d + stacks_bytes(d->stacks) + 2 * row * d->profile.n_rows;
 }
 
 /* A profile in several parts counts once, by its first. */
@@ -87,14 +78,14 @@ int deltas_add(struct deltas *ds, struct record_decoder *decoder, const struct r
 {
     struct hash128 id = delta_id(at);
     struct delta *d = idmap_get(&ds->map, id);
-    size_t symbols_before = symbols_bytes(at->service->symbols);
+    size_t shared_before = service_bytes(at->service);
     bool made = !d;
     int r;
 
     if (made)
         d = delta_new(id, at);
     r = record_read(decoder, &d->profile, false, false);
-    ds->bytes += symbols_bytes(at->service->symbols) - symbols_before;
+    ds->bytes += service_bytes(at->service) - shared_before;
     if (r != 0) {
         if (made)
             delta_free(d);
@@ -104,18 +95,9 @@ int deltas_add(struct deltas *ds, struct record_decoder *decoder, const struct r
         idmap_put(&ds->map, id, d);
     add_figures(d, h, at->offset);
     ds->bytes -= d->bytes;
-    d->bytes = delta_bytes(d);
+    d->bytes = sizeof *d + profile_bytes(&d->profile);
     ds->bytes += d->bytes;
     return 0;
-}
-
-void delta_tree(const struct delta *d, uint32_t type, struct scratch *scratch, struct tree *out)
-{
-    uint32_t n = stacks_count(d->stacks);
-
-    XGROW(scratch->values, scratch->cap, (size_t)n + 1);
-    profile_by_stack(&d->profile, type, scratch->values);
-    tree_of_stacks(out, d->stacks, d->profile.symbols, scratch->values, n);
 }
 
 uint64_t instance_hash(const struct record_header *h)

@@ -15,8 +15,7 @@ struct delta {
     int64_t t_s;                        /* start of the window */
     uint32_t n_types;
     struct roster_entry *entries[PROFILE_TYPES_MAX];    /* what each column counts under */
-    struct stacks *stacks;
-    struct profile profile;             /* its symbols are the service's at the time */
+    struct profile profile;             /* its symbols and stacks are the service's at the time */
     struct aggregate figures;           /* without a tree or generation */
     size_t bytes;
 };
@@ -24,7 +23,7 @@ struct delta {
 /* All deltas of a partition. A zeroed one is empty. */
 struct deltas {
     struct idmap map;
-    size_t bytes;                       /* memory, with what the services' symbols grew by */
+    size_t bytes;           /* memory, with what the services' symbols and stacks grew by */
 };
 
 void deltas_reset(struct deltas *d);    /* frees all */
@@ -41,13 +40,6 @@ struct delta_place {
 /* Adds the record that d has open. 0 or -EBADMSG, and then nothing was added. */
 int deltas_add(struct deltas *ds, struct record_decoder *d, const struct record_header *h,
                const struct delta_place *at);
-
-/* The tree of one type; values is scratch that is grown as needed. */
-struct scratch {
-    int64_t *values;
-    size_t cap;
-};
-void delta_tree(const struct delta *d, uint32_t type, struct scratch *scratch, struct tree *out);
 
 /* Who sent it: runtime-id, else host and pid, else host. */
 uint64_t instance_hash(const struct record_header *h);

@@ -66,7 +66,6 @@ struct flush {
     struct old_symbols *old;
     size_t n_old, cap_old;
     struct sweep sweep;
-    struct scratch scratch;
     struct ops ops;
     bool ops_made;
 };
@@ -146,7 +145,6 @@ void flush_free(struct flush *f)
     free(f->old);
     free(f->touched);
     free(f->sweep.expired);
-    free(f->scratch.values);
     ops_deinit(&f->ops);
     free(f);
 }
@@ -439,7 +437,7 @@ static void merge(struct flush *f, struct item *it)
     uint64_t generation = old_generation(it);
     const struct old_symbols *old = generation ? old_find(f, it->entry->service, generation) : NULL;
 
-    if (item_merge(it, f->z, old, &f->scratch) != 0)
+    if (item_merge(it, f->z, old) != 0)
         blob_missing(it);
     count(M_SATURATED, (int64_t)it->result.tree.saturated);
     buf_deinit(&it->blob);

@@ -69,14 +69,14 @@ void items_deinit(struct items *items)
 
 /* ---- merge --------------------------------------------------------------------------------- */
 
-static void add_deltas(struct item *it, struct scratch *scratch, struct tree *trees)
+static void add_deltas(struct item *it, struct tree *trees)
 {
     const struct service *service = it->entry->service;
 
     for (size_t i = 0; i < it->n_sources; i++) {
         const struct item_source *s = &it->sources[i];
 
-        delta_tree(s->delta, s->type, scratch, &trees[i]);
+        tree_of_profile(&trees[i], &s->delta->profile, s->type);
         if (service->staging)
             tree_remap(&trees[i], service->staging_map);
         /* Columns of one delta stand side by side. */
@@ -97,7 +97,7 @@ static int read_blob(struct item *it, struct zcodec *z, const struct old_symbols
     return r;
 }
 
-/* The stored aggregate: of the cache, or decoded into scratch. NULL: there is none, or *ret_r. */
+/* The stored aggregate: of the cache, or decoded. NULL: there is none, or *ret_r. */
 static const struct aggregate *stored_of(struct item *it, struct zcodec *z,
                                          const struct old_symbols *old, struct aggregate *decoded,
                                          int *ret_r)
@@ -113,8 +113,7 @@ static const struct aggregate *stored_of(struct item *it, struct zcodec *z,
     return *ret_r == 0 ? decoded : NULL;
 }
 
-int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old,
-               struct scratch *scratch)
+int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old)
 {
     const struct service *service = it->entry->service;
     struct tree *trees = xcalloc(it->n_sources, sizeof *trees);
@@ -124,7 +123,7 @@ int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old,
     size_t k = it->n_sources;
     int r;
 
-    add_deltas(it, scratch, trees);
+    add_deltas(it, trees);
     for (size_t i = 0; i < it->n_sources; i++)
         in[i] = &trees[i];
     stored = stored_of(it, z, old, &decoded, &r);

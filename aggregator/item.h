@@ -50,7 +50,6 @@ struct old_symbols {
 
 /* Deltas + stored = result. The service is loaded; old: the generation of the blob, if it is not the
  * current one. 0, or -EBADMSG: the blob does not decode, and the result is that of the deltas alone. */
-int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old,
-               struct scratch *scratch);
+int item_merge(struct item *it, struct zcodec *z, const struct old_symbols *old);
 
 #endif

@@ -32,6 +32,7 @@ void service_free(struct service *s)
         return;
     service_end_staging(s);
     symbols_free(s->symbols);
+    stacks_free(s->stacks);
     free(s->generations);
     free(s);
 }
@@ -41,6 +42,13 @@ void service_touch(struct service *s, int64_t now_ms)
     s->touched_ms = now_ms;
     if (!s->symbols)
         s->symbols = symbols_new();
+    if (!s->stacks)
+        s->stacks = stacks_new();
+}
+
+size_t service_bytes(const struct service *s)
+{
+    return symbols_bytes(s->symbols) + stacks_bytes(s->stacks);
 }
 
 /* ---- generations --------------------------------------------------------------------------- */
@@ -206,6 +214,10 @@ bool service_has_expired(const struct service *s, int64_t now_ms)
 void service_committed(struct service *s, size_t max_bytes)
 {
     s->generations_changed = false;
+    if (s->stacks && stacks_bytes(s->stacks) > max_bytes) {
+        stacks_free(s->stacks);
+        s->stacks = NULL;
+    }
     service_end_staging(s);
     if (!s->loaded)
         return;
@@ -222,7 +234,9 @@ void service_unload(struct service *s)
 {
     CHECK(!s->staging);
     symbols_free(s->symbols);
+    stacks_free(s->stacks);
     s->symbols = NULL;
+    s->stacks = NULL;
     s->loaded = false;
 }
 

@@ -1,10 +1,14 @@
 /*
- * Service: one service in one partition: its symbols, and the generations of them in the store.
+ * Service: one service in one partition: its symbols and stacks, and the generations of symbols in
+ * the store.
  *
  * Deltas intern into `symbols`. That is the current generation's own table once it is loaded, or was
  * begun here; until then it is a table that starts empty, so that counting never waits for the store.
  * The first flush loads the generation, and service_adopt moves everything over: for the length of that
  * flush, frame ids of deltas are those of `staging` and become the generation's through `staging_map`.
+ *
+ * All series have their stacks in one table, which stays from flush to flush: to it they are rows of
+ * numbers, whatever table the frames are of.
  *
  * A generation ends at a byte cap and is deleted after its newest blob has expired. Pure.
  */
@@ -12,6 +16,7 @@
 #define HEARTH_AGGREGATOR_SERVICE_H
 
 #include "aggregator/ops.h"
+#include "profile/stacks.h"
 #include "wire/symchunk.h"
 
 enum { GENERATIONS_MAX = 4096 };
@@ -32,6 +37,7 @@ struct service {
     bool rolled;                /* the current one is full: begin another, do not load it */
 
     struct symbols *symbols;            /* NULL: not touched since it was acquired or put aside */
+    struct stacks *stacks;              /* NULL: likewise, or there were too many */
     bool loaded;                        /* symbols is the current generation's */
     struct symbols_mark written;        /* of symbols, when loaded: what the store has */
     struct symbols *staging;
@@ -40,7 +46,8 @@ struct service {
 
 struct service *service_new(struct hash128 sid);
 void service_free(struct service *s);
-void service_touch(struct service *s, int64_t now_ms);      /* symbols is there from now on */
+void service_touch(struct service *s, int64_t now_ms);      /* symbols and stacks are there from now on */
+size_t service_bytes(const struct service *s);              /* of these two, touched */
 
 /* The field of h:{p}:gen. 0 or -EBADMSG. */
 int service_load(struct service *s, struct bytes value);
@@ -62,9 +69,10 @@ void service_end_staging(struct service *s);
 void service_ops(struct service *s, struct zcodec *z, uint32_t p, int64_t now_ms,
                  int64_t expires_ms, struct ops *ops);
 bool service_has_expired(const struct service *s, int64_t now_ms);
-/* After the commit. Ends the current generation if its symbols exceed max_bytes. Deltas are gone. */
+/* After the commit; deltas are gone. Ends the current generation if its symbols exceed max_bytes, and
+ * frees the stacks if they do. */
 void service_committed(struct service *s, size_t max_bytes);
-/* Puts the symbols aside; the store has them. Only between flushes, without deltas. */
+/* Puts the symbols aside; the store has them. Forgets the stacks. Only between flushes, without deltas. */
 void service_unload(struct service *s);
 /* Nothing in memory or store needs it any more. */
 bool service_forgettable(const struct service *s);

@@ -378,23 +378,18 @@ int loaded_into_answer(const struct loaded *l, const char *type, struct answer *
                        struct answer_parts *parts, uint8_t side, struct failure *f)
 {
     struct answer_side *s = &a->sides[side];
-    uint32_t n = stacks_count(l->stacks);
     struct profile_type full;
     struct loaded_type found;
     struct tree tree = {0};
-    int64_t *values;
 
     if (loaded_find(l, type, &found, f) != 0)
         return FAILURE;
     loaded_name(&found, &full);
     if (check_type(s, full.name, f) != 0)
         return FAILURE;
-    values = xcalloc((size_t)n + 1, sizeof *values);
-    profile_by_stack(found.profile, found.index, values);
-    tree_of_stacks(&tree, l->stacks, l->symbols, values, n);
+    tree_of_profile(&tree, found.profile, found.index);
     answer_add(a, parts, side, &tree, l->symbols);
     tree_deinit(&tree);
-    free(values);
     buf_reset(&s->type);
     buf_append_str(&s->type, full.name);
     s->duration_ns += found.profile->duration_ns;

@@ -92,10 +92,9 @@ static void translate_used(struct translation *x, const struct tree *t)
 static void rebuild(struct tree *out, const struct tree *t, struct translation *x)
 {
     struct stacks *st = stacks_new();
-    size_t cap_path = 0, cap_values = 0;
-    uint32_t *path = NULL;
-    int64_t *values = NULL;
-    uint64_t saturated = t->saturated;
+    uint32_t *path = NULL, *stack = xreallocarray(NULL, t->n, sizeof *stack);
+    int64_t *value = xreallocarray(NULL, t->n, sizeof *value);
+    size_t cap_path = 0, n = 0;
 
     for (uint32_t i = 0; i < t->n; i++) {
         uint32_t depth = t->depth[i];
@@ -103,18 +102,14 @@ static void rebuild(struct tree *out, const struct tree *t, struct translation *
         XGROW(path, cap_path, (size_t)depth + 1);
         path[depth] = depth ? stacks_child(st, path[depth - 1], translate(x, t->frame[i])) : 0;
         if (t->self[0][i]) {
-            uint32_t stack = stacks_at(st, path[depth]);
-            size_t had = cap_values;
-
-            XGROW(values, cap_values, (size_t)stack + 1);
-            if (cap_values > had)
-                memset(values + had, 0, (cap_values - had) * sizeof *values);
-            values[stack] = add_saturating(values[stack], t->self[0][i], &saturated);
+            stack[n] = stacks_at(st, path[depth]);
+            value[n++] = t->self[0][i];
         }
     }
-    tree_of_stacks(out, st, x->to, values, stacks_count(st));
-    out->saturated = saturated;
-    free(values);
+    tree_of_stacks(out, st, x->to, stack, value, n);
+    out->saturated += t->saturated;
+    free(value);
+    free(stack);
     free(path);
     stacks_free(st);
 }

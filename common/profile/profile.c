@@ -1,9 +1,11 @@
 /*
  * How it works. Rows stand in columns: stack, label set, span, and one column of values per type,
  * all with room for the same number of rows. A row without labels or span, which most are, is found
- * by an array over stack ids; the others by a table. Label sets are sorted runs in one array, and
- * spans an array; both are numbered in order of appearance and found by tables of their own. The
- * column of spans appears with the first row that has one: where nobody traces, nobody pays.
+ * by an array over stack ids, in pages that are there only where this profile has a stack: the
+ * stacks may be many profiles'. The others are found by a table. Label sets are sorted runs in one
+ * array, and spans an array; both are numbered in order of appearance and found by tables of their
+ * own. The column of spans appears with the first row that has one: where nobody traces, nobody
+ * pays.
  */
 #include "profile/profile.h"
 
@@ -15,16 +17,23 @@
 #include <stdlib.h>
 
 enum { ROW_NONE = UINT32_MAX };
+enum { PAGE_ROWS = 16 }; /* a cache line */
+
+/* Rows without labels and span of as many stacks in sequence, or ROW_NONE. */
+struct row_page {
+    uint32_t row[PAGE_ROWS];
+};
 
 struct profile_index {
     const uint64_t *secret;
     size_t row_stack_cap, row_labels_cap, row_span_cap;
     uint32_t *row_span; /* the profile's, kept while it has none */
     size_t values_cap[PROFILE_TYPES_MAX];
-    size_t rows_cap;     /* the least of these, of the types in use */
-    uint32_t *plain_row; /* [stack] its row without labels and span, or ROW_NONE */
-    size_t n_plain, plain_cap;
-    struct table labelled; /* (stack, labels, span) → row */
+    size_t rows_cap;   /* the least of these, of the types in use */
+    uint32_t *page_of; /* [stack / PAGE_ROWS] its page; 0: none */
+    struct row_page *page;
+    size_t n_page_of, page_of_cap, n_pages, page_cap; /* page 0 is none */
+    struct table labelled;                            /* (stack, labels, span) → row */
 
     struct label *label; /* the sets, one behind the other */
     size_t n_label, label_cap;
@@ -42,11 +51,13 @@ struct profile_index {
 static void forget_rows(struct profile_index *ix)
 {
     ix->rows_cap = 0; /* found anew */
-    SETTLE(ix->plain_row, ix->plain_cap, ix->n_plain);
+    SETTLE(ix->page_of, ix->page_of_cap, ix->n_page_of);
+    SETTLE(ix->page, ix->page_cap, ix->n_pages);
     SETTLE(ix->label, ix->label_cap, ix->n_label);
     SETTLE(ix->set_end, ix->set_cap, ix->n_sets);
     SETTLE(ix->span, ix->span_cap, ix->n_spans);
-    ix->n_plain = 0;
+    ix->n_page_of = 0;
+    ix->n_pages = 1;
     ix->n_label = 0;
     ix->n_sets = ix->n_spans = 1;
     table_reset(&ix->labelled);
@@ -78,7 +89,8 @@ void profile_deinit(struct profile *p)
     free(p->row_stack);
     free(p->row_labels);
     free(ix->row_span);
-    free(ix->plain_row);
+    free(ix->page_of);
+    free(ix->page);
     free(ix->label);
     free(ix->set_end);
     free(ix->span);
@@ -347,21 +359,38 @@ static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint
     return p->n_rows++;
 }
 
-static uint32_t plain_row(struct profile *p, uint32_t stack)
+/* A page for the stack, of which there was none. */
+static uint32_t new_page(struct profile *p, uint32_t stack)
 {
     struct profile_index *ix = p->index;
+    size_t at = stack / PAGE_ROWS, n = stacks_count(p->stacks);
 
-    if (stack >= ix->n_plain) {
-        size_t n = stacks_count(p->stacks);
-
-        CHECK(stack < n);
-        XGROW(ix->plain_row, ix->plain_cap, n);
-        memset(ix->plain_row + ix->n_plain, 0xff, (n - ix->n_plain) * sizeof *ix->plain_row);
-        ix->n_plain = n;
+    if (at >= ix->n_page_of) {
+        n = (n + PAGE_ROWS - 1) / PAGE_ROWS;
+        XGROW(ix->page_of, ix->page_of_cap, n);
+        memset(ix->page_of + ix->n_page_of, 0, (n - ix->n_page_of) * sizeof *ix->page_of);
+        ix->n_page_of = n;
     }
-    if (ix->plain_row[stack] == ROW_NONE)
-        ix->plain_row[stack] = new_row(p, stack, 0, 0);
-    return ix->plain_row[stack];
+    XGROW(ix->page, ix->page_cap, ix->n_pages + 1);
+    memset(&ix->page[ix->n_pages], 0xff, sizeof *ix->page);
+    ix->page_of[at] = (uint32_t)ix->n_pages;
+    return (uint32_t)ix->n_pages++;
+}
+
+static uint32_t plain_row(struct profile *p, uint32_t stack)
+{
+    const struct profile_index *ix = p->index;
+    size_t at = stack / PAGE_ROWS;
+    uint32_t page = at < ix->n_page_of ? ix->page_of[at] : 0, *row;
+
+    if (page == 0)
+        page = new_page(p, stack);
+    row = &ix->page[page].row[stack % PAGE_ROWS];
+    if (*row == ROW_NONE) {
+        CHECK(stack < stacks_count(p->stacks));
+        *row = new_row(p, stack, 0, 0);
+    }
+    return *row;
 }
 
 static bool row_is(const struct profile *p, uint32_t row, uint32_t stack, uint32_t labels,
@@ -411,15 +440,16 @@ int64_t profile_total(const struct profile *p, uint32_t type)
     return total;
 }
 
-void profile_by_stack(const struct profile *p, uint32_t type, int64_t *out)
+size_t profile_bytes(const struct profile *p)
 {
-    uint64_t saturated = 0;
+    const struct profile_index *ix = p->index;
+    size_t bytes = sizeof *ix + table_bytes(&ix->labelled) + table_bytes(&ix->sets) +
+                   table_bytes(&ix->spans) + ix->page_of_cap * sizeof *ix->page_of +
+                   ix->page_cap * sizeof *ix->page + ix->label_cap * sizeof *ix->label +
+                   ix->set_cap * sizeof *ix->set_end + ix->span_cap * sizeof *ix->span;
 
-    CHECK(type < p->n_types);
-    memset(out, 0, stacks_count(p->stacks) * sizeof *out);
-    for (uint32_t row = 0; row < p->n_rows; row++) {
-        int64_t *sum = &out[p->row_stack[row]];
-
-        *sum = add_saturating(*sum, p->values[type][row], &saturated);
-    }
+    bytes += (ix->row_stack_cap + ix->row_labels_cap + ix->row_span_cap) * sizeof *p->row_stack;
+    for (size_t t = 0; t < PROFILE_TYPES_MAX; t++)
+        bytes += ix->values_cap[t] * sizeof *p->values[t];
+    return bytes;
 }

@@ -4,7 +4,7 @@
  * The one shape between the formats and everything else. Readers (formats/pprof.h, wire/record.h)
  * *add* to a profile: reading many into one is merging them. Rows with equal stack and equal
  * identity labels, and in the same span, are summed. Symbols and stacks are borrowed, so that they
- * may be one upload's own, or a service's that lives for days.
+ * may be one upload's own, or a service's that live for days and are shared by all its series.
  *
  * Sums saturate at the ends of int64_t and are counted in `saturated`. One thread owns a profile.
  */
@@ -38,7 +38,7 @@ struct sample_type {
 
 struct profile {
     struct symbols *symbols;    /* borrowed */
-    struct stacks *stacks;      /* borrowed; only this profile's rows use its stack ids */
+    struct stacks *stacks;      /* borrowed; may have stacks of others, too */
     struct locations *locations;    /* borrowed; NULL: the stacks are of frames (locations.h) */
 
     uint32_t n_types;
@@ -96,8 +96,8 @@ void profile_add_in_span(struct profile *p, uint32_t stack, uint32_t labels, uin
 
 /* Sum of one type over all rows, saturating. */
 int64_t profile_total(const struct profile *p, uint32_t type);
-/* Σ values of one type per stack id, label sets folded: out[stacks_count()], zeroed here. */
-void profile_by_stack(const struct profile *p, uint32_t type, int64_t *out);
+/* Memory, without symbols and stacks. */
+size_t profile_bytes(const struct profile *p);
 
 /* a + b; on overflow the end of the range, and ++*saturated. */
 static inline int64_t add_saturating(int64_t a, int64_t b, uint64_t *saturated)

@@ -47,8 +47,9 @@ struct stacks {
     unsigned known_shift; /* of a hash, to its place */
     struct stack_node *node;
     uint32_t *leaf; /* [stack] its node */
+    uint32_t *mark; /* [node] 0, made when it is asked for */
     uint32_t n_nodes, n_stacks;
-    size_t node_cap, leaf_cap;
+    size_t node_cap, leaf_cap, mark_cap;
 };
 
 static uint32_t new_node(struct stacks *st, uint32_t parent, uint32_t frame)
@@ -139,6 +140,7 @@ void stacks_free(struct stacks *st)
     free(st->known);
     free(st->node);
     free(st->leaf);
+    free(st->mark);
     free(st);
 }
 
@@ -148,6 +150,7 @@ void stacks_reset(struct stacks *st)
     known_reset(st);
     SETTLE(st->node, st->node_cap, st->n_nodes);
     SETTLE(st->leaf, st->leaf_cap, st->n_stacks);
+    SETTLE(st->mark, st->mark_cap, st->n_nodes);
     st->n_nodes = st->n_stacks = 0;
     new_node(st, 0, 0);
 }
@@ -365,8 +368,18 @@ size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, 
     return n;
 }
 
+uint32_t *stacks_marks(struct stacks *st)
+{
+    size_t had = st->mark_cap;
+
+    XGROW(st->mark, st->mark_cap, st->n_nodes);
+    memset(st->mark + had, 0, (st->mark_cap - had) * sizeof *st->mark);
+    return st->mark;
+}
+
 size_t stacks_bytes(const struct stacks *st)
 {
     return table_bytes(&st->children) + ((size_t)st->known_mask + 1) * sizeof *st->known +
-           st->node_cap * sizeof *st->node + st->leaf_cap * sizeof *st->leaf;
+           st->node_cap * sizeof *st->node + st->leaf_cap * sizeof *st->leaf +
+           st->mark_cap * sizeof *st->mark;
 }

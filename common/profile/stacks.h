@@ -1,7 +1,11 @@
 /*
- * Stacks: every distinct call stack of a series once, under a dense id, as a tree of nodes
- * (parent, frame). A whole stack is hashed once (multilinear, with secret multipliers) and probed;
- * only a stack never seen walks the tree.
+ * Stacks: every distinct call stack once, under a dense id, as a tree of nodes (parent, frame). A
+ * whole stack is hashed once (multilinear, with secret multipliers) and probed; only a stack never
+ * seen walks the tree.
+ *
+ * One table may serve many profiles over the same symbols, such as all series of a service: each has
+ * rows of its own for the stacks that it has (profile.h), and a stack that one of them had is not
+ * new to the next.
  *
  * Node 0 is the root; a parent's node id is always smaller than its children's. Stack ids count
  * from 0 in order of first appearance. One thread owns the table.
@@ -44,6 +48,9 @@ const uint32_t *stacks_leaves(const struct stacks *st);              /* [stack] 
 uint32_t stacks_leaf(const struct stacks *st, uint32_t stack);  /* its leaf node */
 /* Writes the frames of a stack, leaf first; returns their number (at most max are written). */
 size_t stacks_frames(const struct stacks *st, uint32_t stack, uint32_t *frames, size_t max);
+/* [node] 0: scratch for who walks up from some stacks and has to know where it has been. Leave it
+ * zeroed. Valid until the next stack is added. */
+uint32_t *stacks_marks(struct stacks *st);
 size_t stacks_bytes(const struct stacks *st);
 
 #endif

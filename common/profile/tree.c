@@ -3,6 +3,10 @@
  * sweep. Merging is in tree_zip.c, pruning in tree_prune.c, the stored form in tree_code.c; here
  * are what they share, the way from stacks to a tree, and sums.
  *
+ * From stacks: leaves are picked and their values added up; from those that have a weight the nodes
+ * above are picked, up to one that was before. A node's place among the picked is in its mark. Then
+ * the picked are grouped by parent, siblings sorted, and written in preorder.
+ *
  * Totals: going backwards, all of a node's children are done before it is reached, and what they
  * owe their parent waits in one cell per depth.
  */
@@ -10,7 +14,6 @@
 
 #include "base/err.h"
 #include "base/xalloc.h"
-#include "profile/profile.h"
 #include "profile/tree_int.h"
 
 #include <stdlib.h>
@@ -56,66 +59,116 @@ void tree_copy(struct tree *out, const struct tree *t)
 /* --- from stacks --------------------------------------------------------------------------------
  */
 
-/* Children as runs of one array: node p's are child[begin[p] .. begin[p + 1]). */
+enum { NOT_LIVE = UINT32_MAX };
+
+/* A node of the stacks that the tree may have. */
+struct picked {
+    uint32_t node;
+    uint32_t parent; /* its place among the picked; NOT_LIVE: nothing here or below has weight */
+    int64_t self;
+};
+
+/* Place 0 is the root's, and so a mark of 0 is both that and "not picked". */
+struct pick {
+    const struct stack_node *nodes;
+    uint32_t *mark; /* [node] its place */
+    struct picked *at;
+    size_t n, cap;
+};
+
+static uint32_t place_of(struct pick *p, uint32_t node)
+{
+    if (p->mark[node] || node == 0)
+        return p->mark[node];
+    XGROW(p->at, p->cap, p->n + 1);
+    p->at[p->n] = (struct picked){node, NOT_LIVE, 0};
+    return p->mark[node] = (uint32_t)p->n++;
+}
+
+static void pick_leaves(struct pick *p, const uint32_t *leaf, const uint32_t *stack,
+                        const int64_t *value, size_t n, uint64_t *saturated)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t place = place_of(p, leaf[stack[i]]);
+
+        p->at[place].self = add_saturating(p->at[place].self, value[i], saturated);
+    }
+}
+
+/* The root is its own parent here. */
+static void climb(struct pick *p, uint32_t at)
+{
+    while (p->at[at].parent == NOT_LIVE) {
+        uint32_t parent = place_of(p, p->nodes[p->at[at].node].parent);
+
+        p->at[at].parent = parent;
+        at = parent;
+    }
+}
+
+static void pick_above(struct pick *p)
+{
+    uint32_t n_leaves = (uint32_t)p->n;
+
+    for (uint32_t i = 1; i < n_leaves; i++)
+        if (p->at[i].self != 0)
+            climb(p, i);
+}
+
+static void unmark(struct pick *p)
+{
+    for (size_t i = 1; i < p->n; i++)
+        p->mark[p->at[i].node] = 0;
+}
+
+/* Children as runs of one array: those of place p are child[begin[p] .. begin[p + 1]). */
 struct children {
     uint32_t *begin, *child;
+    uint32_t n;
 };
 
 struct sort_context {
     const struct symbols *sym;
-    const struct stack_node *nodes;
+    const struct pick *pick;
 };
 
 static int child_cmp(const void *a, const void *b, void *vctx)
 {
     const struct sort_context *ctx = vctx;
+    const struct pick *p = ctx->pick;
 
-    return symbols_frame_cmp(ctx->sym, ctx->nodes[*(const uint32_t *)a].frame,
-                             ctx->nodes[*(const uint32_t *)b].frame);
+    return symbols_frame_cmp(ctx->sym, p->nodes[p->at[*(const uint32_t *)a].node].frame,
+                             p->nodes[p->at[*(const uint32_t *)b].node].frame);
 }
 
-/* live[node]: something in its subtree has weight. A parent's id is smaller than its children's. */
-static uint32_t mark_live(bool *live, const struct stack_node *nodes, uint32_t n)
+static struct children sort_children(const struct pick *p, const struct symbols *sym)
 {
-    uint32_t n_live = 1;
-
-    for (uint32_t i = n; i-- > 1;) {
-        n_live += live[i];
-        live[nodes[i].parent] |= live[i];
-    }
-    live[0] = true;
-    return n_live;
-}
-
-static struct children sort_children(const struct stack_node *nodes, uint32_t n, const bool *live,
-                                     uint32_t n_live, const struct symbols *sym)
-{
-    struct children ch = {xcalloc((size_t)n + 2, sizeof *ch.begin),
-                          xreallocarray(NULL, n_live, sizeof *ch.child)};
-    struct sort_context ctx = {sym, nodes};
+    struct children ch = {xcalloc(p->n + 2, sizeof *ch.begin),
+                          xreallocarray(NULL, p->n, sizeof *ch.child), 0};
+    struct sort_context ctx = {sym, p};
     uint32_t *end = ch.begin + 1; /* while filling, end[p] runs from p's begin to its end */
 
-    for (uint32_t i = 1; i < n; i++)
-        if (live[i])
-            ch.begin[nodes[i].parent + 2]++;
-    for (uint32_t p = 0; p < n; p++)
-        ch.begin[p + 2] += ch.begin[p + 1];
-    for (uint32_t i = 1; i < n; i++)
-        if (live[i])
-            ch.child[end[nodes[i].parent]++] = i;
-    for (uint32_t p = 0; p < n; p++)
-        if (ch.begin[p + 1] - ch.begin[p] > 1)
-            qsort_r(ch.child + ch.begin[p], ch.begin[p + 1] - ch.begin[p], sizeof *ch.child,
+    for (uint32_t i = 1; i < p->n; i++)
+        if (p->at[i].parent != NOT_LIVE)
+            ch.begin[p->at[i].parent + 2]++;
+    for (uint32_t i = 0; i < p->n; i++)
+        ch.begin[i + 2] += ch.begin[i + 1];
+    ch.n = ch.begin[p->n + 1];
+    for (uint32_t i = 1; i < p->n; i++)
+        if (p->at[i].parent != NOT_LIVE)
+            ch.child[end[p->at[i].parent]++] = i;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (ch.begin[i + 1] - ch.begin[i] > 1)
+            qsort_r(ch.child + ch.begin[i], ch.begin[i + 1] - ch.begin[i], sizeof *ch.child,
                     child_cmp, &ctx);
     return ch;
 }
 
 /* Preorder over the sorted children, with a stack of our own: stacks may be deep. */
-static void emit_preorder(struct tree *out, const struct children *ch,
-                          const struct stack_node *nodes, const int64_t *self)
+static void emit_preorder(struct tree *out, const struct pick *p, const struct children *ch)
 {
     struct visit {
-        uint32_t node, depth;
+        uint32_t place, depth;
     } *todo = NULL;
     size_t n = 0, cap = 0;
 
@@ -123,11 +176,11 @@ static void emit_preorder(struct tree *out, const struct children *ch,
     todo[n++] = (struct visit){0, 0};
     while (n > 0) {
         struct visit v = todo[--n];
-        uint32_t begin = ch->begin[v.node], end = ch->begin[v.node + 1];
+        uint32_t begin = ch->begin[v.place], end = ch->begin[v.place + 1];
 
         out->depth[out->n] = v.depth;
-        out->frame[out->n] = nodes[v.node].frame;
-        out->self[0][out->n++] = self[v.node];
+        out->frame[out->n] = p->nodes[p->at[v.place].node].frame;
+        out->self[0][out->n++] = p->at[v.place].self;
         XGROW(todo, cap, n + (end - begin));
         while (end > begin)
             todo[n++] = (struct visit){ch->child[--end], v.depth + 1};
@@ -135,30 +188,31 @@ static void emit_preorder(struct tree *out, const struct children *ch,
     free(todo);
 }
 
-void tree_of_stacks(struct tree *out, const struct stacks *st, const struct symbols *sym,
-                    const int64_t *values, uint32_t n_stacks)
+void tree_of_stacks(struct tree *out, struct stacks *st, const struct symbols *sym,
+                    const uint32_t *stack, const int64_t *value, size_t n)
 {
-    uint32_t n = stacks_n_nodes(st), n_live;
-    const struct stack_node *nodes = stacks_nodes(st);
-    int64_t *self = xcalloc(n, sizeof *self);
-    bool *live = xcalloc(n, sizeof *live);
+    struct pick p = {.nodes = stacks_nodes(st), .mark = stacks_marks(st)};
+    uint64_t saturated = 0;
     struct children ch;
 
-    CHECK(n_stacks <= stacks_count(st));
-    for (uint32_t i = 0; i < n_stacks; i++) {
-        uint32_t leaf = stacks_leaf(st, i);
-
-        self[leaf] = values[i];
-        live[leaf] = values[i] != 0;
-    }
-    n_live = mark_live(live, nodes, n);
-    ch = sort_children(nodes, n, live, n_live, sym);
-    tree_begin(out, 1, n_live);
-    emit_preorder(out, &ch, nodes, self);
+    XGROW(p.at, p.cap, 1);
+    p.at[p.n++] = (struct picked){0};
+    pick_leaves(&p, stacks_leaves(st), stack, value, n, &saturated);
+    pick_above(&p);
+    unmark(&p);
+    ch = sort_children(&p, sym);
+    tree_begin(out, 1, (size_t)ch.n + 1);
+    emit_preorder(out, &p, &ch);
+    out->saturated = saturated;
     free(ch.begin);
     free(ch.child);
-    free(self);
-    free(live);
+    free(p.at);
+}
+
+void tree_of_profile(struct tree *out, const struct profile *p, uint32_t type)
+{
+    CHECK(type < p->n_types);
+    tree_of_stacks(out, p->stacks, p->symbols, p->row_stack, p->values[type], p->n_rows);
 }
 
 void tree_remap(struct tree *t, const uint32_t *map)

@@ -13,8 +13,7 @@
 #ifndef HEARTH_PROFILE_TREE_H
 #define HEARTH_PROFILE_TREE_H
 
-#include "profile/stacks.h"
-#include "profile/symbols.h"
+#include "profile/profile.h"
 
 enum { TREE_COLUMNS_MAX = 2, TREE_DEPTH_MAX = (1 << 24) - 1 };
 
@@ -34,9 +33,12 @@ void tree_deinit(struct tree *t);
 /* Replaces out, which is not t, by t. */
 void tree_copy(struct tree *out, const struct tree *t);
 
-/* The tree of values[stack] (one per stack id of st). Replaces out. */
-void tree_of_stacks(struct tree *out, const struct stacks *st, const struct symbols *sym,
-                    const int64_t *values, uint32_t n_stacks);
+/* The tree of value[i] on stack[i], i < n, which need not differ; st may have others, too. Costs what
+ * these have of nodes, not what st has. Replaces out. */
+void tree_of_stacks(struct tree *out, struct stacks *st, const struct symbols *sym,
+                    const uint32_t *stack, const int64_t *value, size_t n);
+/* The tree of a profile's values of one type, whatever their labels and spans. */
+void tree_of_profile(struct tree *out, const struct profile *p, uint32_t type);
 
 /*
  * k-way merge. Input i (one-column) is added to column column_of[i] of out (NULL: all to 0), out has

@@ -20,9 +20,9 @@
 
 enum { INFLATED_MAX = 64 << 20, SERIES = 100 };
 
-/* One series' own tables over symbols that may be shared. */
+/* A service's tables, and the profile of one series of it. */
 struct sink {
-    struct symbols *symbols; /* borrowed */
+    struct symbols *symbols;
     struct stacks *stacks;
     struct profile profile;
 };
@@ -34,17 +34,18 @@ struct source {
     uint64_t samples;
 };
 
-static void sink_init(struct sink *s, struct symbols *symbols)
+static void sink_init(struct sink *s)
 {
-    s->symbols = symbols;
+    s->symbols = symbols_new();
     s->stacks = stacks_new();
-    profile_init(&s->profile, symbols, s->stacks);
+    profile_init(&s->profile, s->symbols, s->stacks);
 }
 
 static void sink_deinit(struct sink *s)
 {
     profile_deinit(&s->profile);
     stacks_free(s->stacks);
+    symbols_free(s->symbols);
 }
 
 static void source_init(struct source *s)
@@ -59,14 +60,14 @@ static void source_deinit(struct source *s)
     buf_deinit(&s->plain);
 }
 
-static void merge_one(struct source *from, struct bytes gz, unsigned flags, struct sink *to)
+static void merge_one(struct source *from, struct bytes gz, unsigned flags, struct profile *to)
 {
     struct decode_stats stats;
     struct bytes plain;
     struct failure f;
 
     if (inflate(from->inflater, gz, INFLATED_MAX, &from->plain, &plain, &f) ||
-        pprof_read(from->reader, plain, &profile_limits_default, flags, &to->profile, &stats, &f)) {
+        pprof_read(from->reader, plain, &profile_limits_default, flags, to, &stats, &f)) {
         fprintf(stderr, "%s\n", f.message);
         exit(1);
     }
@@ -77,23 +78,13 @@ static void merge_one(struct source *from, struct bytes gz, unsigned flags, stru
  */
 
 static double merge_range(const struct series_files *files, size_t begin, size_t end,
-                          struct source *from, struct sink *to)
+                          struct source *from, struct profile *to)
 {
     double start = cpu_s();
 
     for (size_t i = begin; i < end; i++)
         merge_one(from, files->at[i], 0, to);
     return cpu_s() - start;
-}
-
-static void tree_of(struct tree *out, const struct sink *s)
-{
-    uint32_t n = stacks_count(s->stacks);
-    int64_t *values = xcalloc(n, sizeof *values);
-
-    profile_by_stack(&s->profile, 0, values);
-    tree_of_stacks(out, s->stacks, s->symbols, values, n);
-    free(values);
 }
 
 struct merged {
@@ -104,50 +95,50 @@ struct merged {
 
 static struct merged merge_series(const struct series_files *files)
 {
-    struct symbols *symbols = symbols_new();
     struct source from;
     struct merged m;
     struct tree tree = {0};
     struct sink to;
 
     source_init(&from);
-    sink_init(&to, symbols);
-    m.first = merge_range(files, 0, files->n, &from, &to);
+    sink_init(&to);
+    m.first = merge_range(files, 0, files->n, &from, &to.profile);
     m.samples = from.samples;
     m.tree = cpu_s();
-    tree_of(&tree, &to);
+    tree_of_profile(&tree, &to.profile, 0);
     m.tree = cpu_s() - m.tree;
     tree_deinit(&tree);
     profile_reset(&to.profile);
-    m.again = merge_range(files, 0, files->n, &from, &to);
+    m.again = merge_range(files, 0, files->n, &from, &to.profile);
     m.stacks = stacks_count(to.stacks);
     m.nodes = stacks_n_nodes(to.stacks);
-    m.strings = symbols_n_strings(symbols);
+    m.strings = symbols_n_strings(to.symbols);
     sink_deinit(&to);
     source_deinit(&from);
-    symbols_free(symbols);
     return m;
 }
 
-/* The same profiles as those of many series of one service: symbols are shared, stacks are not. */
+/* The same profiles as those of many series of one service: symbols and stacks are shared, rows are
+ * not. */
 static double merge_many_series(const struct series_files *files)
 {
-    struct symbols *symbols = symbols_new();
-    struct sink to[SERIES];
+    struct profile series[SERIES];
     struct source from;
+    struct sink service;
     double start;
 
     source_init(&from);
     start = cpu_s();
+    sink_init(&service);
     for (size_t i = 0; i < SERIES; i++)
-        sink_init(&to[i], symbols);
+        profile_init(&series[i], service.symbols, service.stacks);
     for (size_t i = 0; i < files->n; i++)
-        merge_one(&from, files->at[i], 0, &to[i % SERIES]);
+        merge_one(&from, files->at[i], 0, &series[i % SERIES]);
     start = cpu_s() - start;
     for (size_t i = 0; i < SERIES; i++)
-        sink_deinit(&to[i]);
+        profile_deinit(&series[i]);
     source_deinit(&from);
-    symbols_free(symbols);
+    sink_deinit(&service);
     return start;
 }
 
@@ -157,7 +148,6 @@ static double merge_many_series(const struct series_files *files)
 struct half {
     const struct series_files *files;
     size_t begin, end;
-    struct symbols *symbols;
     struct sink to;
 };
 
@@ -167,9 +157,8 @@ static void *merge_half(void *arg)
     struct source from;
 
     source_init(&from);
-    h->symbols = symbols_new();
-    sink_init(&h->to, h->symbols);
-    merge_range(h->files, h->begin, h->end, &from, &h->to);
+    sink_init(&h->to);
+    merge_range(h->files, h->begin, h->end, &from, &h->to.profile);
     source_deinit(&from);
     return NULL;
 }
@@ -177,18 +166,17 @@ static void *merge_half(void *arg)
 /* One tree of both halves. */
 static void join_halves(struct half *h)
 {
-    uint32_t *map = xcalloc(symbols_n_frames(h[1].symbols), sizeof *map);
+    uint32_t *map = xcalloc(symbols_n_frames(h[1].to.symbols), sizeof *map);
     struct tree part[2] = {{0}, {0}}, whole = {0};
 
-    tree_of(&part[0], &h[0].to);
-    tree_of(&part[1], &h[1].to);
-    symbols_merge(h[0].symbols, h[1].symbols, 0, map);
+    tree_of_profile(&part[0], &h[0].to.profile, 0);
+    tree_of_profile(&part[1], &h[1].to.profile, 0);
+    symbols_merge(h[0].to.symbols, h[1].to.symbols, 0, map);
     tree_remap(&part[1], map);
-    tree_zip(&whole, 1, (const struct tree *[]){&part[0], &part[1]}, NULL, 2, h[0].symbols);
+    tree_zip(&whole, 1, (const struct tree *[]){&part[0], &part[1]}, NULL, 2, h[0].to.symbols);
     for (int i = 0; i < 2; i++) {
         tree_deinit(&part[i]);
         sink_deinit(&h[i].to);
-        symbols_free(h[i].symbols);
     }
     tree_deinit(&whole);
     free(map);
@@ -267,18 +255,17 @@ static void run_whole(const char *dir)
 {
     struct series_files files = find_series(dir);
     double wall = clock_s(CLOCK_MONOTONIC);
-    struct symbols *symbols = symbols_new();
     struct buf file = {0}, raw = {0}, gz = {0};
     struct source from;
     struct rusage u;
     struct sink to;
 
     source_init(&from);
-    sink_init(&to, symbols);
+    sink_init(&to);
     to.profile.locations = locations_new();
     for (size_t i = 0; i < files.n; i++) {
         read_file(files.path[i], &file);
-        merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to);
+        merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to.profile);
     }
     buf_deinit(&file); /* as `hearth merge` does */
     source_deinit(&from);

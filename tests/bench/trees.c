@@ -40,16 +40,6 @@ static void read_into(struct profile *p, struct bytes gz)
     }
 }
 
-static void tree_of_profile(struct tree *out, const struct profile *p)
-{
-    uint32_t n = stacks_count(p->stacks);
-    int64_t *values = xcalloc(n, sizeof *values);
-
-    profile_by_stack(p, 0, values);
-    tree_of_stacks(out, p->stacks, p->symbols, values, n);
-    free(values);
-}
-
 static void store_minute(struct generation *g, const struct series_files *files, size_t minute)
 {
     struct stacks *stacks = stacks_new();
@@ -59,7 +49,7 @@ static void store_minute(struct generation *g, const struct series_files *files,
     profile_init(&p, g->symbols, stacks);
     for (size_t i = 0; i < PER_MINUTE; i++)
         read_into(&p, files->at[(minute * PER_MINUTE + i) % files->n]);
-    tree_of_profile(&a.tree, &p);
+    tree_of_profile(&a.tree, &p, 0);
     aggregate_encode(codec, &a, LEVEL_MINUTE, &g->blob[minute]);
     aggregate_deinit(&a);
     profile_deinit(&p);
@@ -153,14 +143,12 @@ static void widen(struct profile *p, uint32_t nodes)
 /* A random nine tenths of the stacks with other weights. */
 static void store_part(const struct profile *p, unsigned seed, struct buf *out, uint32_t *ret_n)
 {
-    uint32_t n = stacks_count(p->stacks);
-    int64_t *values = xcalloc(n, sizeof *values);
+    int64_t *values = xcalloc(p->n_rows, sizeof *values);
     struct aggregate a = {0};
 
-    profile_by_stack(p, 0, values);
-    for (uint32_t i = 0; i < n; i++)
-        values[i] = rand_r(&seed) % 10 ? values[i] * (1 + rand_r(&seed) % 4) : 0;
-    tree_of_stacks(&a.tree, p->stacks, p->symbols, values, n);
+    for (uint32_t i = 0; i < p->n_rows; i++)
+        values[i] = rand_r(&seed) % 10 ? p->values[0][i] * (1 + rand_r(&seed) % 4) : 0;
+    tree_of_stacks(&a.tree, p->stacks, p->symbols, p->row_stack, values, p->n_rows);
     *ret_n = a.tree.n;
     aggregate_encode(codec, &a, LEVEL_HOUR, out);
     aggregate_deinit(&a);

@@ -50,19 +50,23 @@ static inline uint32_t build_stack(struct symbols *sym, struct stacks *st, const
 static inline void build_tree(struct tree *out, struct symbols *sym, const char *text)
 {
     struct stacks *st = stacks_new();
-    int64_t *values = calloc(strlen(text) + 1, sizeof *values);
+    uint32_t *stack = calloc(strlen(text) + 1, sizeof *stack);
+    int64_t *value = calloc(strlen(text) + 1, sizeof *value);
     char *copy = strdup(text), *save, *line;
+    size_t n = 0;
 
     for (line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         char *space = strrchr(line, ' ');
 
         CHECK(space != NULL);
         *space = '\0';
-        values[build_stack(sym, st, line)] += strtoll(space + 1, NULL, 10);
+        stack[n] = build_stack(sym, st, line);
+        value[n++] = strtoll(space + 1, NULL, 10);
     }
-    tree_of_stacks(out, st, sym, values, stacks_count(st));
+    tree_of_stacks(out, st, sym, stack, value, n);
     free(copy);
-    free(values);
+    free(value);
+    free(stack);
     stacks_free(st);
 }
 

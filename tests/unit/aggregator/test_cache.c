@@ -15,7 +15,7 @@ static struct aggregate aggregate(uint64_t profiles)
     struct stacks *st = stacks_new();
     struct symbols *sym = symbols_new();
 
-    tree_of_stacks(&a.tree, st, sym, NULL, 0);
+    tree_of_stacks(&a.tree, st, sym, NULL, NULL, 0);
     stacks_free(st);
     symbols_free(sym);
     return a;

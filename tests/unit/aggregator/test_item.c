@@ -107,7 +107,8 @@ static void sample(struct made *m, const char *name, int64_t a, int64_t b)
     profile_add(&m->profile, stacks_intern(m->stacks, &frame, 1), 0, (int64_t[]){a, b});
 }
 
-static void push(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms)
+static void push_version(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms,
+                         const char *version)
 {
     struct record_header h = {
         .service = BYTES_LIT("svc"),
@@ -116,15 +117,20 @@ static void push(struct bench *b, const struct made *m, int64_t start_ms, int64_
     };
     struct failure f;
 
+    tags_add(&h.series, BYTES_LIT("version"), bytes_str(version));
     tags_add(&h.instance, BYTES_LIT("host"), BYTES_LIT("a"));
     assert_int_equal(record_encode(b->encoder, &m->profile, m->types, &h, on_part, b, &f), 0);
+}
+
+static void push(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms)
+{
+    push_version(b, m, start_ms, end_ms, "1");
 }
 
 /* Merges the item of a type and window alone, as a first flush would. */
 static struct aggregate aggregate_of(struct bench *b, const char *type, int64_t t_s)
 {
     struct items items = items_of(&b->shard->deltas);
-    struct scratch scratch = {0};
     struct aggregate found = {0};
 
     for (size_t i = 0; i < items.n; i++) {
@@ -134,14 +140,30 @@ static struct aggregate aggregate_of(struct bench *b, const char *type, int64_t 
             service_begin(it->entry->service, 1);
         if (it->t_s != t_s || !bytes_equal(it->entry->type, bytes_str(type)))
             continue;
-        assert_int_equal(item_merge(it, b->z, NULL, &scratch), 0);
+        assert_int_equal(item_merge(it, b->z, NULL), 0);
         assert_int_equal(found.tree.n, 0); /* one item of that kind */
         found = it->result;
         it->result = (struct aggregate){0};
     }
-    free(scratch.values);
     items_deinit(&items);
     return found;
+}
+
+/* The sums of the trees of all items, in no order. */
+static void sums_of(struct bench *b, int64_t *ret, size_t max, size_t *ret_n)
+{
+    struct items items = items_of(&b->shard->deltas);
+
+    assert_true(items.n <= max);
+    for (size_t i = 0; i < items.n; i++) {
+        const struct tree *t = &items.at[i].result.tree;
+
+        assert_int_equal(item_merge(&items.at[i], b->z, NULL), 0);
+        assert_int_equal(t->n, 2);
+        ret[i] = t->self[0][1];
+    }
+    *ret_n = items.n;
+    items_deinit(&items);
 }
 
 static int64_t sum(const struct tree *t)
@@ -200,6 +222,45 @@ static void each_type_has_its_own_values_and_all_count_the_profile(void **state)
     aggregate_deinit(&cpu);
     aggregate_deinit(&wall);
     made_deinit(&m);
+    bench_close(&b);
+}
+
+/* Of the same stacks in other numbers, and of a stack that the other does not have; also where the
+ * stacks are still there from the flush before. */
+static void series_of_a_service_share_stacks_and_nothing_else(void **state)
+{
+    struct service *service;
+    size_t nodes, n, at = 0;
+    int64_t got[4];
+    struct bench b;
+    struct made one, two;
+
+    (void)state;
+    bench_open(&b);
+    made_init(&one, CPU, NULL);
+    made_init(&two, CPU, NULL);
+    sample(&one, "main", 3, 0);
+    sample(&two, "main", 40, 0);
+    push_version(&b, &one, T0_MS, T0_MS, "1");
+    service = idmap_next(&b.shard->services, &at);
+    service_begin(service, 1);
+    nodes = stacks_n_nodes(service->stacks);
+    push_version(&b, &two, T0_MS, T0_MS, "2");
+    push_version(&b, &two, T0_MS, T0_MS, "3");
+    assert_int_equal(stacks_n_nodes(service->stacks), nodes);
+    sums_of(&b, got, 4, &n);
+    assert_int_equal(n, 3);
+    assert_true(got[0] + got[1] + got[2] == 83 && got[0] * got[1] * got[2] == 3 * 40 * 40);
+
+    shard_committed(b.shard);
+    service_committed(service, 32 << 20);
+    assert_int_equal(stacks_n_nodes(service->stacks), nodes);
+    push_version(&b, &one, T0_MS, T0_MS, "2");
+    sums_of(&b, got, 4, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(got[0], 3);
+    made_deinit(&one);
+    made_deinit(&two);
     bench_close(&b);
 }
 
@@ -293,7 +354,6 @@ static void a_profile_without_samples_counts_as_a_profile(void **state)
 
 static void a_stored_blob_that_does_not_decode_leaves_the_deltas(void **state)
 {
-    struct scratch scratch = {0};
     struct items items;
     struct bench b;
     struct made m;
@@ -307,9 +367,8 @@ static void a_stored_blob_that_does_not_decode_leaves_the_deltas(void **state)
     assert_int_equal(items.n, 1);
     service_begin(items.at[0].entry->service, 1);
     buf_append_str(&items.at[0].blob, "no aggregate at all, but long enough");
-    assert_int_equal(item_merge(&items.at[0], b.z, NULL, &scratch), -EBADMSG);
+    assert_int_equal(item_merge(&items.at[0], b.z, NULL), -EBADMSG);
     assert_int_equal(sum(&items.at[0].result.tree), 3);
-    free(scratch.values);
     items_deinit(&items);
     made_deinit(&m);
     bench_close(&b);
@@ -320,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_midpoint_chooses_the_window),
         cmocka_unit_test(each_type_has_its_own_values_and_all_count_the_profile),
+        cmocka_unit_test(series_of_a_service_share_stacks_and_nothing_else),
         cmocka_unit_test(one_series_sent_with_two_lists_of_types_adds_up),
         cmocka_unit_test(a_type_named_twice_in_one_profile_counts_the_profile_once),
         cmocka_unit_test(a_profile_in_several_parts_counts_once),

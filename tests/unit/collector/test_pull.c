@@ -233,14 +233,11 @@ static void expect_delta(struct buf before, struct buf now, const char *const *c
                      0);
     assert_int_equal(pprof_read(r, buf_bytes(&out), &profile_limits_default, 0, &s.p, NULL, &f), 0);
     for (; columns[n]; n++) {
-        int64_t *values = calloc(stacks_count(s.st) + 1, sizeof *values);
         struct tree t = {0};
 
-        profile_by_stack(&s.p, n, values);
-        tree_of_stacks(&t, s.st, s.sym, values, stacks_count(s.st));
+        tree_of_profile(&t, &s.p, n);
         ASSERT_FOLDED(&t, s.sym, columns[n]);
         tree_deinit(&t);
-        free(values);
     }
     assert_int_equal(s.p.n_types, n);
     assert_int_equal(s.p.time_ns, time_ns);

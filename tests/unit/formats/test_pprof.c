@@ -80,15 +80,12 @@ static int read_text(struct fixture *x, const char *text)
 
 static char *folded(struct fixture *x, uint32_t type)
 {
-    int64_t *values = calloc(stacks_count(x->st) + 1, sizeof *values);
     struct tree t = {0};
     char *text;
 
-    profile_by_stack(&x->p, type, values);
-    tree_of_stacks(&t, x->st, x->sym, values, stacks_count(x->st));
+    tree_of_profile(&t, &x->p, type);
     text = build_text(&t, x->sym);
     tree_deinit(&t);
-    free(values);
     return text;
 }
 

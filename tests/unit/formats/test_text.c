@@ -55,18 +55,14 @@ static void put_type(struct outcome *o, const struct profile *p, struct sample_t
 
 static void put_column(struct outcome *o, const struct profile *p, uint32_t type)
 {
-    uint32_t n = stacks_count(p->stacks);
-    int64_t *values = calloc((size_t)n + 1, sizeof *values);
     struct tree t = {0};
     char *text;
 
-    profile_by_stack(p, type, values);
-    tree_of_stacks(&t, p->stacks, p->symbols, values, n);
+    tree_of_profile(&t, p, type);
     text = build_text(&t, p->symbols);
     put_type(o, p, p->types[type]);
     buf_printf(&o->text, "\n%s\n", text);
     free(text);
-    free(values);
     tree_deinit(&t);
 }
 

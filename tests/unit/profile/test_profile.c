@@ -1,4 +1,5 @@
 #include "profile/profile.h"
+#include "profile/tree.h"
 
 #include "lib/build.h"
 
@@ -178,7 +179,7 @@ static void labels_make_rows_of_their_own_and_fold_by_stack(void **state)
 {
     struct fixture *f = *state;
     uint32_t work = build_stack(f->sym, f->st, "main;work");
-    int64_t sums[1];
+    struct tree t = {0};
 
     set_types(f, "a", "b");
     profile_add(&f->p, work, 0, (int64_t[]){1, 0});
@@ -187,8 +188,70 @@ static void labels_make_rows_of_their_own_and_fold_by_stack(void **state)
     profile_add(&f->p, work, label(f, "endpoint", "/a", 0), (int64_t[]){8, 0});
     assert_int_equal(f->p.n_rows, 3);
     assert_int_equal(profile_n_label_sets(&f->p), 3);
-    profile_by_stack(&f->p, 0, sums);
-    assert_int_equal(sums[0], 15);
+    tree_of_profile(&t, &f->p, 0);
+    ASSERT_FOLDED(&t, f->sym, "main;work 15");
+    tree_deinit(&t);
+}
+
+/* The first has one stack in seven, with labels or without, the second all others and some of both.
+ */
+static void profiles_may_share_stacks_and_have_their_own_rows(void **state)
+{
+    enum { STACKS = 1000 };
+    struct fixture *f = *state;
+    struct profile other;
+    int64_t sum[2] = {0};
+
+    profile_init(&other, f->sym, f->st);
+    set_types(f, "a", "b");
+    profile_set_types(&other, f->p.types, 2);
+    for (int64_t round = 0; round < 2; round++)
+        for (int64_t i = 0; i < STACKS; i++) {
+            char name[16];
+            uint32_t stack;
+
+            snprintf(name, sizeof name, "main;f%d", (int)i);
+            stack = build_stack(f->sym, f->st, name);
+            if (i % 7 == 0)
+                profile_add(&f->p, stack, i % 2 ? label(f, "k", "v", 0) : 0, (int64_t[]){i, 1});
+            if (i % 7 != 0 || i % 5 == 0)
+                profile_add(&other, stack, 0, (int64_t[]){i, 1});
+            sum[0] += i % 7 == 0 ? i : 0;
+            sum[1] += i % 7 != 0 || i % 5 == 0 ? i : 0;
+        }
+    assert_int_equal(stacks_count(f->st), STACKS);
+    assert_int_equal(f->p.n_rows, 143);
+    assert_int_equal(other.n_rows, STACKS - 143 + 29);
+    assert_int_equal(profile_total(&f->p, 0), sum[0]);
+    assert_int_equal(profile_total(&other, 0), sum[1]);
+    for (uint32_t row = 0; row < f->p.n_rows; row++)
+        assert_int_equal(f->p.values[0][row], 2 * f->p.row_stack[row]);
+    profile_deinit(&other);
+}
+
+static void a_tree_has_only_its_own_profile_s_stacks(void **state)
+{
+    struct fixture *f = *state;
+    struct profile other;
+    struct tree t = {0};
+
+    profile_init(&other, f->sym, f->st);
+    set_types(f, "a", "b");
+    profile_set_types(&other, f->p.types, 2);
+    profile_add(&f->p, build_stack(f->sym, f->st, "main;work"), 0, (int64_t[]){1, 1});
+    profile_add(&other, build_stack(f->sym, f->st, "main;work;deep"), 0, (int64_t[]){2, 1});
+    profile_add(&other, build_stack(f->sym, f->st, "main"), 0, (int64_t[]){0, 1});
+    for (int again = 0; again < 2; again++) {
+        tree_of_profile(&t, &f->p, 0);
+        assert_int_equal(t.n, 3);
+        ASSERT_FOLDED(&t, f->sym, "main;work 1");
+        tree_of_profile(&t, &other, 0);
+        ASSERT_FOLDED(&t, f->sym, "main;work;deep 2");
+        tree_of_profile(&t, &other, 1);
+        ASSERT_FOLDED(&t, f->sym, "main 1\nmain;work;deep 1");
+    }
+    tree_deinit(&t);
+    profile_deinit(&other);
 }
 
 static void a_set_of_labels_has_one_id_in_any_order(void **state)
@@ -269,6 +332,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(equal_rows_are_summed_per_type, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_make_rows_of_their_own_and_fold_by_stack, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(profiles_may_share_stacks_and_have_their_own_rows, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_tree_has_only_its_own_profile_s_stacks, setup, teardown),
         cmocka_unit_test_setup_teardown(a_set_of_labels_has_one_id_in_any_order, setup, teardown),
         cmocka_unit_test_setup_teardown(other_types_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(sums_saturate_at_both_ends_and_are_counted, setup,

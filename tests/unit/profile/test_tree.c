@@ -41,6 +41,23 @@ static void stacks_without_weight_leave_no_trace(void **state)
     symbols_free(s);
 }
 
+static void values_of_a_stack_add_up_cancel_or_saturate(void **state)
+{
+    struct symbols *s = symbols_new();
+    struct tree t = {0};
+
+    (void)state;
+    build_tree(&t, s, "a;b 4\na;b -4\na 1\na;b;c 2\nd;e 5\nd;e -5\na;b;c 3\n 1\n 1");
+    build_check_canonical(&t, s);
+    ASSERT_FOLDED(&t, s, " 2\na 1\na;b;c 5");
+    assert_int_equal(t.saturated, 0);
+    build_tree(&t, s, "a 9223372036854775807\na 1\nb -9223372036854775808\nb -1");
+    assert_true(t.self[0][1] == INT64_MAX || t.self[0][2] == INT64_MAX);
+    assert_int_equal(t.saturated, 2);
+    tree_deinit(&t);
+    symbols_free(s);
+}
+
 /* Enough for every shape of the cascade. */
 static void any_number_of_trees_merge(void **state)
 {
@@ -330,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stacks_become_a_sorted_tree),
         cmocka_unit_test(stacks_without_weight_leave_no_trace),
+        cmocka_unit_test(values_of_a_stack_add_up_cancel_or_saturate),
         cmocka_unit_test(any_number_of_trees_merge),
         cmocka_unit_test(a_tree_never_filled_merges_as_nothing),
         cmocka_unit_test(two_columns_keep_the_sides_of_a_difference_apart),

@@ -15,6 +15,7 @@ enum { ROUNDS = 150, TREES_MAX = 70 };
 struct world {
     uint64_t random;
     struct symbols *sym;
+    struct stacks *st; /* of all trees, as of the series of a service */
     uint32_t frames[40];
     struct tree tree[TREES_MAX];
     uint32_t k;
@@ -24,19 +25,18 @@ struct world {
 /* Small values over few names: many shared prefixes, recursion, and cancelling. */
 static void random_tree(struct world *w, struct tree *out)
 {
-    struct stacks *st = stacks_new();
-    uint32_t n = random_below(&w->random, 60), path[12];
-    int64_t values[61] = {0};
+    uint32_t n = random_below(&w->random, 60), path[12], stack[60];
+    int64_t value[60];
 
     for (uint32_t i = 0; i < n; i++) {
         uint32_t depth = random_below(&w->random, 12), spread = 1 + random_below(&w->random, 39);
 
         for (uint32_t d = 0; d < depth; d++)
             path[d] = w->frames[random_below(&w->random, spread)];
-        values[stacks_intern(st, path, depth)] += (int64_t)random_below(&w->random, 7) + w->least;
+        stack[i] = stacks_intern(w->st, path, depth);
+        value[i] = (int64_t)random_below(&w->random, 7) + w->least;
     }
-    tree_of_stacks(out, st, w->sym, values, stacks_count(st));
-    stacks_free(st);
+    tree_of_stacks(out, w->st, w->sym, stack, value, n);
 }
 
 static void random_world(struct world *w)
@@ -60,6 +60,7 @@ static int setup(void **state)
 
     w->random = random_seed();
     w->sym = symbols_new();
+    w->st = stacks_new();
     for (uint32_t i = 0; i < 40; i++) {
         snprintf(name, sizeof name, i % 5 ? "f%u" : "lib+0x%u", i);
         w->frames[i] = build_frame(w->sym, name);
@@ -76,6 +77,7 @@ static int teardown(void **state)
 
     for (uint32_t i = 0; i < TREES_MAX; i++)
         tree_deinit(&w->tree[i]);
+    stacks_free(w->st);
     symbols_free(w->sym);
     free(w);
     return 0;

@@ -19,12 +19,12 @@ static void tree_fill(struct tree *t, struct symbols *s)
 {
     struct stacks *st = stacks_new();
     uint32_t main_ = frame(s, "main"), a = frame(s, "a"), b = frame(s, "b");
-    const int64_t values[] = {5, -3, 7};
+    const int64_t value[] = {5, -3, 7};
+    const uint32_t stack[] = {stacks_intern(st, (uint32_t[]){a, main_}, 2),
+                              stacks_intern(st, (uint32_t[]){b, a, main_}, 3),
+                              stacks_intern(st, (uint32_t[]){b, main_}, 2)};
 
-    stacks_intern(st, (uint32_t[]){a, main_}, 2);
-    stacks_intern(st, (uint32_t[]){b, a, main_}, 3);
-    stacks_intern(st, (uint32_t[]){b, main_}, 2);
-    tree_of_stacks(t, st, s, values, 3);
+    tree_of_stacks(t, st, s, stack, value, 3);
     stacks_free(st);
 }
 
