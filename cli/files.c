@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FILE_BYTES_MAX = 1 << 30, GZIP_LEVEL = 6 };
+enum { FILE_BYTES_MAX = 1 << 30 };
 
 /* Files are the user's own: limits are for what would not fit into the machine. */
 static const struct profile_limits file_limits = {

@@ -10,8 +10,6 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { GZIP_LEVEL = 6 };
-
 struct scale {
     double factor;
     const char *unit;

@@ -24,7 +24,9 @@ enum compression compression_of(struct bytes in);
  */
 int inflate(struct inflater *inf, struct bytes in, size_t max_bytes, struct buf *out,
             struct bytes *ret, struct failure *f);
-/* gzip at a level (1 … 12), for what we send. */
+/* gzip at a level (1 … 12), for what we send. GZIP_LEVEL: two per cent larger than gzip -6 makes a
+ * profile, in half the time. */
+enum { GZIP_LEVEL = 4 };
 void gzip(struct bytes in, int level, struct buf *out);
 
 #endif

@@ -149,6 +149,7 @@ struct half {
     const struct series_files *files;
     size_t begin, end;
     struct sink to;
+    struct tree tree;
 };
 
 static void *merge_half(void *arg)
@@ -159,6 +160,7 @@ static void *merge_half(void *arg)
     source_init(&from);
     sink_init(&h->to);
     merge_range(h->files, h->begin, h->end, &from, &h->to.profile);
+    tree_of_profile(&h->tree, &h->to.profile, 0);
     source_deinit(&from);
     return NULL;
 }
@@ -167,15 +169,13 @@ static void *merge_half(void *arg)
 static void join_halves(struct half *h)
 {
     uint32_t *map = xcalloc(symbols_n_frames(h[1].to.symbols), sizeof *map);
-    struct tree part[2] = {{0}, {0}}, whole = {0};
+    struct tree whole = {0};
 
-    tree_of_profile(&part[0], &h[0].to.profile, 0);
-    tree_of_profile(&part[1], &h[1].to.profile, 0);
     symbols_merge(h[0].to.symbols, h[1].to.symbols, 0, map);
-    tree_remap(&part[1], map);
-    tree_zip(&whole, 1, (const struct tree *[]){&part[0], &part[1]}, NULL, 2, h[0].to.symbols);
+    tree_remap(&h[1].tree, map);
+    tree_zip(&whole, 1, (const struct tree *[]){&h[0].tree, &h[1].tree}, NULL, 2, h[0].to.symbols);
     for (int i = 0; i < 2; i++) {
-        tree_deinit(&part[i]);
+        tree_deinit(&h[i].tree);
         sink_deinit(&h[i].to);
     }
     tree_deinit(&whole);
@@ -270,7 +270,7 @@ static void run_whole(const char *dir)
     buf_deinit(&file); /* as `hearth merge` does */
     source_deinit(&from);
     pprof_write(&to.profile, &raw);
-    gzip(buf_bytes(&raw), 6, &gz);
+    gzip(buf_bytes(&raw), GZIP_LEVEL, &gz);
     getrusage(RUSAGE_SELF, &u);
     printf("%.3f %.3f %ld %u\n", clock_s(CLOCK_PROCESS_CPUTIME_ID), clock_s(CLOCK_MONOTONIC) - wall,
            u.ru_maxrss, to.profile.n_rows);
