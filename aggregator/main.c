@@ -43,7 +43,7 @@ static void check_options(void *ctx, struct options *o)
     const struct program *p = ctx;
     struct failure f;
 
-    daemon_check_address(o, p->main.admin, "admin");
+    daemon_check_listeners(o, &(const struct daemon_listener){"admin", p->main.admin, true}, 1);
     if (log_kafka_check(&p->kafka, &f))
         options_refuse(o, &f);
 }

@@ -239,10 +239,13 @@ static void on_stop(void *ctx)
 static void check_options(void *ctx, struct options *o)
 {
     const struct standalone *s = ctx;
+    const struct daemon_listener listeners[] = {
+        {"listen", s->o.listen, false},
+        {"grpc_listen", s->o.grpc_listen, true},
+        {"admin", s->o.admin, true},
+    };
 
-    daemon_check_addresses(o, s->o.listen, "listen");
-    daemon_check_address(o, s->o.grpc_listen, "grpc_listen");
-    daemon_check_address(o, s->o.admin, "admin");
+    daemon_check_listeners(o, listeners, sizeof listeners / sizeof *listeners);
     collector_socket_check(o, s->o.socket, s->o.socket_mode);
 }
 

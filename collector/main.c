@@ -69,11 +69,14 @@ struct program {
 static void check_options(void *ctx, struct options *o)
 {
     const struct program *p = ctx;
+    const struct daemon_listener listeners[] = {
+        {"listen", p->o.listen, false},
+        {"grpc_listen", p->o.grpc_listen, true},
+        {"admin", p->o.admin, true},
+    };
     struct failure f;
 
-    daemon_check_addresses(o, p->o.listen, "listen");
-    daemon_check_address(o, p->o.grpc_listen, "grpc_listen");
-    daemon_check_address(o, p->o.admin, "admin");
+    daemon_check_listeners(o, listeners, sizeof listeners / sizeof *listeners);
     collector_socket_check(o, p->o.socket, p->o.socket_mode);
     if (!p->o.log_dir && log_kafka_check(&p->kafka, &f))
         options_refuse(o, &f);

@@ -103,9 +103,12 @@ static int run(struct program *p)
 static void check_options(void *ctx, struct options *o)
 {
     const struct main_options *m = ctx;
+    const struct daemon_listener listeners[] = {
+        {"listen", m->listen, false},
+        {"admin", m->admin, true},
+    };
 
-    daemon_check_addresses(o, m->listen, "listen");
-    daemon_check_address(o, m->admin, "admin");
+    daemon_check_listeners(o, listeners, sizeof listeners / sizeof *listeners);
 }
 
 int main(int argc, char **argv)

@@ -39,10 +39,13 @@ struct daemon;
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
                         char **argv, int *ret_exit);
 
-/* For checks: can it be listened on, for all that its text says? NULL, "" and "off" are none. */
-void daemon_check_address(struct options *o, const char *address, const char *setting);
-/* The addresses of a list; NULL is none. */
-void daemon_check_addresses(struct options *o, const char *list, const char *setting);
+/* A setting and its addresses, a list with commas; NULL and "" are none, and if it may be, "off". */
+struct daemon_listener {
+    const char *setting, *addresses;
+    bool may_be_off;
+};
+/* For checks: can all of a program's addresses be listened on, for all that their texts say? */
+void daemon_check_listeners(struct options *o, const struct daemon_listener *listeners, size_t n);
 
 /* on_stop: begin to drain; call daemon_exit when done. It is called once, on the loop's thread. */
 struct daemon *daemon_new(uv_loop_t *loop, const char *program, const struct daemon_options *o,

@@ -132,29 +132,63 @@ static void start_logger(const struct daemon_options *d, const char *program)
     logger_init(program, level, strcmp(d->log_format, "json") == 0);
 }
 
-static void check_address(struct options *o, const char *address, const char *setting)
+/* Addresses that can be parsed, each of a setting. */
+struct taken {
+    struct http_address *at;
+    const char **setting;
+    size_t n, at_cap, setting_cap;
+};
+
+static bool has_port_0(const struct http_address *a)
+{
+    return !a->is_unix && ((const struct sockaddr_in *)&a->ss)->sin_port == 0; /* as of sin6_port */
+}
+
+static bool same_address(const struct http_address *a, const struct http_address *b)
+{
+    return memcmp(&a->ss, &b->ss, sizeof a->ss) == 0 && strcmp(a->path, b->path) == 0;
+}
+
+/* Refuses one that was taken before; port 0 is any. */
+static void take_address(struct options *o, struct taken *t, const char *address,
+                         const char *setting)
 {
     struct http_address a;
     struct failure f;
 
-    if (http_address_parse(&a, address, setting, &f))
+    if (http_address_parse(&a, address, setting, &f)) {
         options_refuse(o, &f);
+        return;
+    }
+    for (size_t i = 0; i < t->n; i++)
+        if (same_address(&a, &t->at[i]) && !has_port_0(&a)) {
+            fail(&f, 400, "bad_address", NULL,
+                 "cannot listen on \"%s\" twice: it is an address of %s already (setting: %s)",
+                 address, t->setting[i], setting);
+            options_refuse(o, &f);
+            return;
+        }
+    XGROW(t->at, t->at_cap, t->n + 1);
+    XGROW(t->setting, t->setting_cap, t->n + 1);
+    t->at[t->n] = a;
+    t->setting[t->n++] = setting;
 }
 
-void daemon_check_address(struct options *o, const char *address, const char *setting)
+void daemon_check_listeners(struct options *o, const struct daemon_listener *listeners, size_t n)
 {
-    if (!http_address_is_off(address))
-        check_address(o, address, setting);
-}
+    struct taken taken = {0};
 
-void daemon_check_addresses(struct options *o, const char *list, const char *setting)
-{
-    char *copy = xstrdup(list ? list : ""), *rest = copy, *address;
+    for (size_t i = 0; i < n; i++) {
+        const char *list = listeners[i].addresses;
+        char *copy = xstrdup(list ? list : ""), *rest = copy, *address;
 
-    while ((address = strsep(&rest, ",")))
-        if (*address)
-            check_address(o, address, setting);
-    free(copy);
+        while ((address = strsep(&rest, ",")))
+            if (*address && !(listeners[i].may_be_off && http_address_is_off(address)))
+                take_address(o, &taken, address, listeners[i].setting);
+        free(copy);
+    }
+    free(taken.at);
+    free(taken.setting);
 }
 
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
@@ -172,7 +206,8 @@ int daemon_options_load(struct options *o, struct daemon_options *d, const char 
     options_load_env(o, environ);
     if (d->config)
         options_load_file(o, d->config);
-    if (options_errors(o) > 0 || options_run_checks(o) > 0) {
+    options_run_checks(o); /* also where names are wrong: all that is wrong is said at once */
+    if (options_errors(o) > 0) {
         print_errors(o, program);
         *ret_exit = 1;
         return 1;

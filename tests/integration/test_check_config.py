@@ -73,6 +73,24 @@ class CheckConfig(unittest.TestCase):
                              "--pull-targets", "web,api@http://b", "--socket-mode", "9")
         self.assertEqual((status, len(err.splitlines())), (1, 6), err)
 
+    def test_mistakes_of_names_hide_no_others(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+            f.write("lisen: a\nadmin: c:4\nbody_max: 1MB\n")
+            f.flush()
+            status, _, err = run("hearth", "check-config", "collector", "--config", f.name)
+        self.assertEqual((status, len(err.splitlines())), (1, 3), err)
+        for says in "unknown key 'lisen'", "(setting: admin)", "body_max":
+            self.assertIn(says, err)
+
+    def test_one_address_is_not_listened_on_twice(self):
+        for options in (("--listen", "127.0.0.1:1,localhost:1"), ("--listen", "127.0.0.1:1", "--admin", "127.0.0.1:1"),
+                        ("--grpc-listen", "unix:/a", "--listen", "127.0.0.1:2,unix:/a"),
+                        ("--admin", "[::1]:3", "--grpc-listen", "[::1]:3")):
+            with self.subTest(options=options):
+                self.check_refused("collector", ["hearth-collector", "--log-dir", "/nowhere"], options, "twice")
+        options = "--listen", "127.0.0.1:0,127.0.0.1:0", "--admin", "127.0.0.1:0", "--grpc-listen", "off"
+        self.assertEqual(run("hearth", "check-config", "collector", *options), (0, "ok\n", ""))
+
     def test_what_it_passes_starts(self):
         port, admin = cluster.free_port(), cluster.free_port()
         with tempfile.TemporaryDirectory() as d:
