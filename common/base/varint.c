@@ -32,7 +32,7 @@ struct varint varint_long(struct cursor c)
     for (unsigned shift = 0; shift < 70 && c.at < c.end; shift += 7) {
         uint8_t b = *c.at++;
 
-        v |= shift < 64 ? (uint64_t)(b & 0x7f) << shift : 0;
+        v |= (uint64_t)(b & 0x7f) << shift;
         if (b < 0x80)
             return (struct varint){c.at, v};
     }

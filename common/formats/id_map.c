@@ -1,3 +1,5 @@
+/* How it works: the array is cleared for each file, since its size is bounded by the entries; the
+ * far ids stand in a list, and the table says where. */
 #include "formats/id_map.h"
 
 #include "base/hash.h"
@@ -20,6 +22,11 @@ void id_map_deinit(struct id_map *m)
     free(m->near);
     free(m->far);
     table_deinit(&m->table);
+}
+
+size_t id_map_bytes(const struct id_map *m)
+{
+    return m->near_cap * sizeof *m->near + m->far_cap * sizeof *m->far + table_bytes(&m->table);
 }
 
 static uint64_t place_of(uint64_t id)

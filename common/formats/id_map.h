@@ -30,6 +30,7 @@ struct id_map {
 /* Forgets all, keeps the memory; for n entries. */
 void id_map_begin(struct id_map *m, uint32_t n);
 void id_map_deinit(struct id_map *m);
+size_t id_map_bytes(const struct id_map *m);
 
 uint32_t id_map_find_far(const struct id_map *m, uint64_t id);
 void id_map_enter_far(struct id_map *m, uint64_t id, uint32_t value);

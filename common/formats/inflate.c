@@ -84,7 +84,7 @@ static size_t room(const struct buf *out, size_t max_bytes)
 }
 
 /* Makes room for at_least bytes behind out's, or, when that is 0, at least doubles the room; but
- * not above the cap. False: the cap is reached. */
+ * not above the cap. False: the cap is reached, or there is no memory. */
 static bool grow_room(struct buf *out, size_t max_bytes, size_t at_least)
 {
     size_t have = room(out, max_bytes), want = 2 * have;

@@ -30,12 +30,14 @@
  *
  * Repaired, and counted in struct decode_stats:
  *   - a sample whose values are all 0 counts nothing and is not stored (zero_samples)
- *   - an entry of a table that is there twice, byte for byte: the first holds (duplicate_ids)
+ *   - an entry of a table that is there twice, and comes to the same: the first holds
+ *     (duplicate_ids)
  *   - all functions with id 0, as many as locations (.NET): function i is that of location i
  *     (duplicate_ids)
  *   - a line of a function that does not exist: the location's address stands for it
  *     (dangling_refs)
- *   - a location of a mapping that does not exist: of none (dangling_refs)
+ *   - a location of a mapping that does not exist: of none (dangling_refs, where the mapping is
+ *     needed: of a location without lines, or one that is kept whole)
  *   - a string index out of range: "" (bad_strings)
  *   - bytes that are no UTF-8: U+FFFD for each (utf8_repaired)
  *   - strings above 64 KiB: cut between characters (strings_cut)
@@ -60,6 +62,7 @@
 #include "base/xalloc.h"
 #include "formats/pprof_reader.h"
 #include "formats/protobuf.h"
+#include "profile/locations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,17 +100,21 @@ void pprof_reader_free(struct pprof_reader *r)
     free(r);
 }
 
-/* What grows with the profile: what was noted, the tables and the journal dominate. */
+/* All that grows with the profile. */
 static size_t scratch_bytes(const struct pprof_reader *r)
 {
-    size_t noted = 0;
+    size_t words =
+        r->frame_cap + r->string_id_cap + r->function_symbol_cap + r->fold_row_cap + r->stack_cap;
 
     for (size_t i = 0; i < PPROF_FIELDS; i++)
-        noted += r->message[i].cap;
-    return (noted + r->frame_cap + r->string_id_cap + r->functions.near_cap + r->fold_row_cap) *
-               sizeof(uint32_t) +
-           r->place_cap * sizeof *r->place + r->row_cap * sizeof *r->row +
-           r->row_values_cap * sizeof *r->row_values;
+        words += r->message[i].cap;
+    return words * sizeof(uint32_t) + r->label_kind_cap + r->place_kind_cap + r->text.cap +
+           r->module_cap * sizeof *r->module + r->new_frame_cap * sizeof *r->new_frame +
+           r->line_cap * sizeof *r->line + r->place_cap * sizeof *r->place +
+           r->far_run_cap * sizeof *r->far_run + r->label_cap * sizeof *r->label +
+           r->row_cap * sizeof *r->row + r->row_values_cap * sizeof *r->row_values +
+           id_map_bytes(&r->mappings) + id_map_bytes(&r->functions) + id_map_bytes(&r->far_places) +
+           table_bytes(&r->folded);
 }
 
 int pprof_malformed(struct pprof_reader *r, const char *what)
@@ -399,6 +406,7 @@ static int read_raw(struct pprof_reader *r)
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
                unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f)
 {
+    bool has_notes;
     int e;
 
     r->raw = raw;
@@ -410,8 +418,10 @@ int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_li
     e = read_raw(r);
     if (stats)
         *stats = r->stats;
+    has_notes = r->has_notes;
     if (scratch_bytes(r) > SCRATCH_BYTES_MAX)
         forget_scratch(r);
+    r->has_notes = has_notes; /* is asked for later */
     return e;
 }
 

@@ -1,9 +1,9 @@
 /*
  * pprof (google/pprof proto/profile.proto): a streaming reader that adds to a profile, and a writer.
  *
- * The reader walks the wire twice (Go writes the string table last, libdatadog writes samples
- * first): pass one finds the tables and counts, pass two decodes. It allocates nothing per message,
- * and bounds every count and index before use. It is lenient where real producers are sloppy, and
+ * The reader scans the wire once for where the messages of each field stand (Go writes the string
+ * table last, libdatadog writes samples first), and then reads those, the tables before the samples.
+ * It allocates nothing per message, and bounds every count and index before use. It is lenient where real producers are sloppy, and
  * refuses what would lose value; pprof.c has the table of cases, struct decode_stats the counts.
  */
 #ifndef HEARTH_FORMATS_PPROF_H
@@ -26,7 +26,7 @@ void pprof_reader_free(struct pprof_reader *r);
 
 /*
  * Adds the profile in raw (plain protobuf) to into. 0, or FAILURE with f filled and into possibly
- * holding new symbols but no new rows. stats may be NULL. If into has locations (profile/locations.h)
+ * holding new symbols, stacks and label sets, but no new rows. stats may be NULL. If into has locations (profile/locations.h)
  * its stacks are of those.
  */
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,

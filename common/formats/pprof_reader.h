@@ -56,7 +56,8 @@ union place {
     uint32_t frame[2];
     struct run run;
 };
-enum { PLACE_FRAMES = 3, PLACE_RUN = 1 << 6, PLACE_NONE = 1 << 7 }; /* how many; others */
+/* Kinds: how many frames stand in the place, or what else it is. */
+enum { PLACE_FRAMES_MAX = 2, PLACE_RUN = 1 << 6, PLACE_NONE = 1 << 7 };
 /* Ids below this have a place even if there is no such location: all that two bytes can say. */
 enum { PLACES_MIN = 1 << 14 };
 

@@ -97,10 +97,10 @@ static inline int add_locations(struct pprof_reader *r, struct bytes packed)
         }
         memcpy(out, &place[id], sizeof *place);
         out += kind[id];
-        if (kind[id] > PLACE_FRAMES) {
+        if (kind[id] > PLACE_FRAMES_MAX) {
             const struct run *run = &place[id].run;
 
-            out -= kind[id];
+            out -= kind[id]; /* it was taken for a number of frames, so that those need not wait */
             if (kind[id] == PLACE_NONE || run->n > FAST_RUN_MAX)
                 return add_locations_slowly(r, packed);
             memcpy(out, r->frame + run->begin, run->n * sizeof *out);

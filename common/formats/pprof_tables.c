@@ -81,7 +81,7 @@ static bool same_module(const struct module *a, const struct module *b)
 
 enum { ID = 1, START, LIMIT, OFFSET, FILE_NAME, BUILD_ID, HAS, MAPPING_FIELDS = HAS + 4 };
 
-/* In order of the files: the first is their main program's. */
+/* Interned in the order of the file: readers take the first mapping for the main program's. */
 static uint32_t keep_whole(struct pprof_reader *r, const uint64_t m[MAPPING_FIELDS],
                            const struct mapping *names)
 {

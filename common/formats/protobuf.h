@@ -143,16 +143,19 @@ static inline uint64_t pb_take(struct cursor *c, unsigned number)
     return pb_take_number(c);
 }
 
-/* Passes varint field `number` (1 … 15) if it stands next. */
+/* Passes varint field `number` (1 … 15) if it stands next; not one of more than ten bytes, which is
+ * none. */
 static inline void pb_skip(struct cursor *c, unsigned number)
 {
+    enum { BYTES_MAX = 10 };
     const uint8_t *at = c->at + 1;
 
     if (cursor_left(c) < 2 || *c->at != (number << 3 | PB_VARINT))
         return;
     while (*at >= 0x80)
         at++;
-    c->at = at + 1;
+    if (at - c->at <= BYTES_MAX)
+        c->at = at + 1;
 }
 
 /* Whether the next field is `number` (1 … 15) with bytes, of which there may be 16383; takes it. */

@@ -1,3 +1,4 @@
+/* How it works: what is new is sorted by itself and put between the old, from the last on. */
 #include "profile/order.h"
 
 #include "base/xalloc.h"

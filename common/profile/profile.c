@@ -1,8 +1,8 @@
 /*
  * How it works. Rows stand in columns: stack, label set, span, and one column of values per type,
  * all with room for the same number of rows. A row without labels or span, which most are, is found
- * by an array over stack ids, in pages that are there only where this profile has a stack: the
- * stacks may be many profiles'. The others are found by a table. Label sets are sorted runs in one
+ * by an array over stack ids, a sparse one, for the stacks may be many profiles'; the others by a
+ * table. Label sets are sorted runs in one
  * array, and spans an array; both are numbered in order of appearance and found by tables of their
  * own. The column of spans appears with the first row that has one: where nobody traces, nobody
  * pays.
@@ -12,28 +12,21 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/xalloc.h"
+#include "profile/sparse.h"
 #include "profile/table.h"
 
 #include <stdlib.h>
 
-enum { ROW_NONE = UINT32_MAX };
-enum { PAGE_ROWS = 16 }; /* a cache line */
-
-/* Rows without labels and span of as many stacks in sequence, or ROW_NONE. */
-struct row_page {
-    uint32_t row[PAGE_ROWS];
-};
+enum { ROWS_MAX = SPARSE_NONE - 1 };
 
 struct profile_index {
     const uint64_t *secret;
     size_t row_stack_cap, row_labels_cap, row_span_cap;
     uint32_t *row_span; /* the profile's, kept while it has none */
     size_t values_cap[PROFILE_TYPES_MAX];
-    size_t rows_cap;   /* the least of these, of the types in use */
-    uint32_t *page_of; /* [stack / PAGE_ROWS] its page; 0: none */
-    struct row_page *page;
-    size_t n_page_of, page_of_cap, n_pages, page_cap; /* page 0 is none */
-    struct table labelled;                            /* (stack, labels, span) → row */
+    size_t rows_cap;         /* the least of all but the spans', of the types in use */
+    struct sparse plain_row; /* [stack] its row without labels and span */
+    struct table labelled;   /* (stack, labels, span) → row */
 
     struct label *label; /* the sets, one behind the other */
     size_t n_label, label_cap;
@@ -51,13 +44,10 @@ struct profile_index {
 static void forget_rows(struct profile_index *ix)
 {
     ix->rows_cap = 0; /* found anew */
-    SETTLE(ix->page_of, ix->page_of_cap, ix->n_page_of);
-    SETTLE(ix->page, ix->page_cap, ix->n_pages);
+    sparse_reset(&ix->plain_row);
     SETTLE(ix->label, ix->label_cap, ix->n_label);
     SETTLE(ix->set_end, ix->set_cap, ix->n_sets);
     SETTLE(ix->span, ix->span_cap, ix->n_spans);
-    ix->n_page_of = 0;
-    ix->n_pages = 1;
     ix->n_label = 0;
     ix->n_sets = ix->n_spans = 1;
     table_reset(&ix->labelled);
@@ -89,8 +79,7 @@ void profile_deinit(struct profile *p)
     free(p->row_stack);
     free(p->row_labels);
     free(ix->row_span);
-    free(ix->page_of);
-    free(ix->page);
+    sparse_deinit(&ix->plain_row);
     free(ix->label);
     free(ix->set_end);
     free(ix->span);
@@ -137,10 +126,12 @@ int profile_set_types(struct profile *p, const struct sample_type *types, uint32
 /* The column's memory is kept for a later type, behind those in use. */
 void profile_drop_type(struct profile *p, uint32_t type)
 {
-    size_t *cap = p->index->values_cap, dropped_cap = cap[type];
-    int64_t *dropped = p->values[type];
+    size_t *cap = p->index->values_cap, dropped_cap;
+    int64_t *dropped;
 
     CHECK(type < p->n_types);
+    dropped = p->values[type];
+    dropped_cap = cap[type];
     p->index->rows_cap = 0;
     for (p->n_types--; type < p->n_types; type++) {
         p->types[type] = p->types[type + 1];
@@ -337,7 +328,7 @@ static void make_room(struct profile *p)
     struct profile_index *ix = p->index;
     size_t want = (size_t)p->n_rows + 1;
 
-    CHECK(p->n_rows < ROW_NONE - 1);
+    CHECK(p->n_rows < ROWS_MAX);
     XGROW(p->row_stack, ix->row_stack_cap, want);
     XGROW(p->row_labels, ix->row_labels_cap, want);
     ix->rows_cap = ix->row_stack_cap < ix->row_labels_cap ? ix->row_stack_cap : ix->row_labels_cap;
@@ -359,34 +350,11 @@ static uint32_t new_row(struct profile *p, uint32_t stack, uint32_t labels, uint
     return p->n_rows++;
 }
 
-/* A page for the stack, of which there was none. */
-static uint32_t new_page(struct profile *p, uint32_t stack)
-{
-    struct profile_index *ix = p->index;
-    size_t at = stack / PAGE_ROWS, n = stacks_count(p->stacks);
-
-    if (at >= ix->n_page_of) {
-        n = (n + PAGE_ROWS - 1) / PAGE_ROWS;
-        XGROW(ix->page_of, ix->page_of_cap, n);
-        memset(ix->page_of + ix->n_page_of, 0, (n - ix->n_page_of) * sizeof *ix->page_of);
-        ix->n_page_of = n;
-    }
-    XGROW(ix->page, ix->page_cap, ix->n_pages + 1);
-    memset(&ix->page[ix->n_pages], 0xff, sizeof *ix->page);
-    ix->page_of[at] = (uint32_t)ix->n_pages;
-    return (uint32_t)ix->n_pages++;
-}
-
 static uint32_t plain_row(struct profile *p, uint32_t stack)
 {
-    const struct profile_index *ix = p->index;
-    size_t at = stack / PAGE_ROWS;
-    uint32_t page = at < ix->n_page_of ? ix->page_of[at] : 0, *row;
+    uint32_t *row = sparse_at(&p->index->plain_row, stack);
 
-    if (page == 0)
-        page = new_page(p, stack);
-    row = &ix->page[page].row[stack % PAGE_ROWS];
-    if (*row == ROW_NONE) {
+    if (*row == SPARSE_NONE) {
         CHECK(stack < stacks_count(p->stacks));
         *row = new_row(p, stack, 0, 0);
     }
@@ -444,9 +412,9 @@ size_t profile_bytes(const struct profile *p)
 {
     const struct profile_index *ix = p->index;
     size_t bytes = sizeof *ix + table_bytes(&ix->labelled) + table_bytes(&ix->sets) +
-                   table_bytes(&ix->spans) + ix->page_of_cap * sizeof *ix->page_of +
-                   ix->page_cap * sizeof *ix->page + ix->label_cap * sizeof *ix->label +
-                   ix->set_cap * sizeof *ix->set_end + ix->span_cap * sizeof *ix->span;
+                   table_bytes(&ix->spans) + sparse_bytes(&ix->plain_row) +
+                   ix->label_cap * sizeof *ix->label + ix->set_cap * sizeof *ix->set_end +
+                   ix->span_cap * sizeof *ix->span;
 
     bytes += (ix->row_stack_cap + ix->row_labels_cap + ix->row_span_cap) * sizeof *p->row_stack;
     for (size_t t = 0; t < PROFILE_TYPES_MAX; t++)

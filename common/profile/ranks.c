@@ -1,3 +1,5 @@
+/* How it works: the order is brought up to date (order.h), and a frame's place in it is its rank.
+ */
 #include "profile/ranks.h"
 
 #include "base/xalloc.h"

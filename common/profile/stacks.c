@@ -3,8 +3,7 @@
  * parent's first, which the parent knows: most nodes have one child, and take no place in the
  * table. The other finds a whole stack by the hash of all its frames. A stack that was seen before
  * costs one probe of the second, whatever its depth; only a new one walks the first from root to
- * leaf (performance.md: 2.7 to 9 times cheaper than walking always, which is a cache miss per
- * frame).
+ * leaf, which is a cache miss per frame.
  *
  * The hash of a stack is a multilinear one, twice: Σ frame[i] · secret[i] modulo 2^64, once with
  * the lower halves of the secret words and once with the upper. Frames and multipliers have 32

@@ -13,7 +13,7 @@ static inline uint64_t magnitude(int64_t v)
     return v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 }
 
-/* The step of a column of which `step` was that (0: it had no value but 0) and v comes next. */
+/* The step of a column that had `step` (0: no value but 0 so far) when v comes to it. */
 static inline uint64_t step_with(uint64_t step, int64_t v)
 {
     uint64_t a = magnitude(v), b = step;
@@ -27,7 +27,7 @@ static inline uint64_t step_with(uint64_t step, int64_t v)
     return a;
 }
 
-/* Step ≥ 1. */
+/* step: of a column that has v, at least 1. */
 static inline uint64_t step_encode(int64_t v, uint64_t step)
 {
     uint64_t m = step == 1 ? magnitude(v) : magnitude(v) / step;
@@ -37,7 +37,8 @@ static inline uint64_t step_encode(int64_t v, uint64_t step)
 
 static inline int64_t step_decode(uint64_t code, uint64_t step)
 {
-    return (int64_t)((uint64_t)unzigzag(code) * step); /* wraps: who wrote it had such a value */
+    /* Unsigned: a product that nobody can have written wraps; one that was written fits. */
+    return (int64_t)((uint64_t)unzigzag(code) * step);
 }
 
 #endif

@@ -8,8 +8,9 @@
  * process, so it can be stored and order siblings in trees; and it is unkeyed, so it must not place
  * anything in a table: an attacker could aim. The tables use keyed hashes.
  *
- * Entry 0 of each kind is "none" and stands in no table but the strings', so that a function with
- * no name or a frame at address 0 gets an id of its own and is not taken for the root.
+ * Entry 0 of each kind is "none" and stands in no table, so that a function with no name or a frame
+ * at address 0 gets an id of its own and is not taken for the root. Its content hash is 0, also
+ * that of the empty string.
  */
 #include "profile/symbols.h"
 
@@ -24,6 +25,8 @@
 enum { TEXT_CHUNK_BYTES = 64 * 1024 };
 enum { BATCH = 32 }; /* as many look-ups wait for memory at once */
 
+enum kind { STRINGS, FUNCTIONS, MAPPINGS, FRAMES, KINDS };
+
 /* One kind's ids: how many there are, their content hashes, and the table that finds them. */
 struct index {
     struct table table;
@@ -35,7 +38,7 @@ struct index {
 struct symbols {
     const uint64_t *secret;
     struct arena text;
-    struct index strings, functions, mappings, frames;
+    struct index of[KINDS];
     struct bytes *string;
     uint32_t *last_of_name; /* [string] the function of this name asked for last, or 0 */
     size_t last_of_name_cap;
@@ -46,10 +49,11 @@ struct symbols {
     struct order texts;
 };
 
-/* Appends an entry; `array` is grown by the same step, which is asked for only when it is due. */
-#define APPEND(s_, index_, array_, entry_, content_, place_)                                       \
+/* Appends an entry and its content hash, and enters it in the table. XGROW is a call, so it is made
+ * only where there is no room. */
+#define APPEND(s_, kind_, array_, entry_, content_, place_)                                        \
     ({                                                                                             \
-        struct index *ix_ = &(s_)->index_;                                                         \
+        struct index *ix_ = &(s_)->of[kind_];                                                      \
         CHECK(ix_->n < UINT32_MAX - 1);                                                            \
         if (ix_->n == ix_->entry_cap)                                                              \
             XGROW((s_)->array_, ix_->entry_cap, (size_t)ix_->n + 1);                               \
@@ -77,17 +81,17 @@ static void index_reset(struct index *ix)
 /* Entry 0 of each kind. */
 static void begin(struct symbols *s)
 {
-    XGROW(s->string, s->strings.entry_cap, 1);
-    XGROW(s->function, s->functions.entry_cap, 1);
-    XGROW(s->mapping, s->mappings.entry_cap, 1);
-    XGROW(s->frame, s->frames.entry_cap, 1);
+    XGROW(s->string, s->of[STRINGS].entry_cap, 1);
+    XGROW(s->function, s->of[FUNCTIONS].entry_cap, 1);
+    XGROW(s->mapping, s->of[MAPPINGS].entry_cap, 1);
+    XGROW(s->frame, s->of[FRAMES].entry_cap, 1);
     XGROW(s->last_of_name, s->last_of_name_cap, 1);
     s->last_of_name[0] = 0;
     s->string[0] = BYTES_LIT("");
     s->function[0] = (struct function){0};
     s->mapping[0] = (struct mapping){0};
     s->frame[0] = (struct frame){0};
-    for (struct index *ix = &s->strings; ix <= &s->frames; ix++) {
+    for (struct index *ix = s->of; ix < s->of + KINDS; ix++) {
         XGROW(ix->hash, ix->hash_cap, 1);
         table_begin(&ix->table);
         ix->hash[0] = 0;
@@ -109,7 +113,7 @@ void symbols_free(struct symbols *s)
 {
     if (!s)
         return;
-    for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
+    for (struct index *ix = s->of; ix < s->of + KINDS; ix++)
         index_deinit(ix);
     free(s->string);
     free(s->last_of_name);
@@ -124,13 +128,13 @@ void symbols_free(struct symbols *s)
 
 void symbols_reset(struct symbols *s)
 {
-    SETTLE(s->string, s->strings.entry_cap, s->strings.n);
-    SETTLE(s->last_of_name, s->last_of_name_cap, s->strings.n);
+    SETTLE(s->string, s->of[STRINGS].entry_cap, s->of[STRINGS].n);
+    SETTLE(s->last_of_name, s->last_of_name_cap, s->of[STRINGS].n);
     s->last_of_name[0] = 0;
-    SETTLE(s->function, s->functions.entry_cap, s->functions.n);
-    SETTLE(s->mapping, s->mappings.entry_cap, s->mappings.n);
-    SETTLE(s->frame, s->frames.entry_cap, s->frames.n);
-    for (struct index *ix = &s->strings; ix <= &s->frames; ix++)
+    SETTLE(s->function, s->of[FUNCTIONS].entry_cap, s->of[FUNCTIONS].n);
+    SETTLE(s->mapping, s->of[MAPPINGS].entry_cap, s->of[MAPPINGS].n);
+    SETTLE(s->frame, s->of[FRAMES].entry_cap, s->of[FRAMES].n);
+    for (struct index *ix = s->of; ix < s->of + KINDS; ix++)
         index_reset(ix);
     arena_reset(&s->text);
     s->ranks.frames.n = s->texts.n = 0;
@@ -139,7 +143,7 @@ void symbols_reset(struct symbols *s)
 /* Nearly always the first candidate is it. */
 uint32_t symbols_find_string(const struct symbols *s, struct bytes text, uint64_t *ret_place)
 {
-    const struct table *t = &s->strings.table;
+    const struct table *t = &s->of[STRINGS].table;
     uint64_t place;
     uint32_t first;
 
@@ -157,9 +161,9 @@ uint32_t symbols_find_string(const struct symbols *s, struct bytes text, uint64_
 
 uint32_t symbols_new_string(struct symbols *s, struct bytes text, uint64_t place)
 {
-    XGROW(s->last_of_name, s->last_of_name_cap, (size_t)s->strings.n + 1);
-    s->last_of_name[s->strings.n] = 0;
-    return APPEND(s, strings, string, arena_copy(&s->text, text), hash64(text), place);
+    XGROW(s->last_of_name, s->last_of_name_cap, (size_t)s->of[STRINGS].n + 1);
+    s->last_of_name[s->of[STRINGS].n] = 0;
+    return APPEND(s, STRINGS, string, arena_copy(&s->text, text), hash64(text), place);
 }
 
 uint32_t symbols_string(struct symbols *s, struct bytes text)
@@ -184,16 +188,16 @@ static bool function_same(const struct function *a, const struct function *b)
 
 static uint32_t new_function(struct symbols *s, const struct function *f, uint64_t place)
 {
-    const uint64_t *text = s->strings.hash;
+    const uint64_t *text = s->of[STRINGS].hash;
     uint64_t words[] = {text[f->name], text[f->system_name], text[f->file],
                         (uint64_t)f->start_line};
 
-    return APPEND(s, functions, function, *f, hash_words(words, 4), place);
+    return APPEND(s, FUNCTIONS, function, *f, hash_words(words, 4), place);
 }
 
 static uint32_t find_function(struct symbols *s, const struct function *f)
 {
-    const struct table *t = &s->functions.table;
+    const struct table *t = &s->of[FUNCTIONS].table;
     uint64_t place = hash_pair(s->secret, (uint64_t)f->name << 32 | f->file,
                                (uint64_t)f->system_name << 32 ^ (uint64_t)f->start_line);
 
@@ -209,7 +213,8 @@ uint32_t symbols_function(struct symbols *s, const struct function *function)
     struct function f = *function;
     uint32_t *last;
 
-    CHECK(f.name < s->strings.n && f.system_name < s->strings.n && f.file < s->strings.n);
+    CHECK(f.name < s->of[STRINGS].n && f.system_name < s->of[STRINGS].n &&
+          f.file < s->of[STRINGS].n);
     if (f.system_name == f.name)
         f.system_name = 0;
     last = &s->last_of_name[f.name];
@@ -222,17 +227,17 @@ uint32_t symbols_mapping(struct symbols *s, const struct mapping *m)
 {
     uint64_t place;
 
-    CHECK(m->file < s->strings.n && m->build_id < s->strings.n);
+    CHECK(m->file < s->of[STRINGS].n && m->build_id < s->of[STRINGS].n);
     if (m->file == 0 && m->build_id == 0)
         return 0;
     place = hash_pair(s->secret, m->file, m->build_id);
-    for (struct probe p = table_probe(&s->mappings.table, place);
-         table_next(&s->mappings.table, &p);)
+    for (struct probe p = table_probe(&s->of[MAPPINGS].table, place);
+         table_next(&s->of[MAPPINGS].table, &p);)
         if (s->mapping[p.id].file == m->file && s->mapping[p.id].build_id == m->build_id)
             return p.id;
 
-    uint64_t words[] = {s->strings.hash[m->file], s->strings.hash[m->build_id]};
-    return APPEND(s, mappings, mapping, *m, hash_words(words, 2), place);
+    uint64_t words[] = {s->of[STRINGS].hash[m->file], s->of[STRINGS].hash[m->build_id]};
+    return APPEND(s, MAPPINGS, mapping, *m, hash_words(words, 2), place);
 }
 
 static bool frame_same(const struct frame *a, const struct frame *b)
@@ -244,7 +249,7 @@ static bool frame_same(const struct frame *a, const struct frame *b)
 /* A symbolised frame has no mapping. */
 static inline struct frame frame_normal(const struct symbols *s, const struct frame *f)
 {
-    CHECK(f->function < s->functions.n && f->mapping < s->mappings.n);
+    CHECK(f->function < s->of[FUNCTIONS].n && f->mapping < s->of[MAPPINGS].n);
     return (struct frame){f->function, f->function ? 0 : f->mapping, f->line_or_address};
 }
 
@@ -257,15 +262,17 @@ static uint32_t new_frame(struct symbols *s, const struct frame *f, uint64_t pla
 {
     /* The first word keeps a function at a line apart from a module at an address. */
     uint64_t words[] = {f->function ? 1 : 2,
-                        f->function ? s->functions.hash[f->function] : s->mappings.hash[f->mapping],
+                        f->function ? s->of[FUNCTIONS].hash[f->function]
+                                    : s->of[MAPPINGS].hash[f->mapping],
                         f->line_or_address};
 
-    return APPEND(s, frames, frame, *f, hash_words(words, 3), place);
+    return APPEND(s, FRAMES, frame, *f, hash_words(words, 3), place);
 }
 
 static uint32_t find_frame(struct symbols *s, const struct frame *f, uint64_t place)
 {
-    for (struct probe p = table_probe(&s->frames.table, place); table_next(&s->frames.table, &p);)
+    for (struct probe p = table_probe(&s->of[FRAMES].table, place);
+         table_next(&s->of[FRAMES].table, &p);)
         if (frame_same(&s->frame[p.id], f))
             return p.id;
     return new_frame(s, f, place);
@@ -273,7 +280,7 @@ static uint32_t find_frame(struct symbols *s, const struct frame *f, uint64_t pl
 
 static inline uint32_t intern_frame(struct symbols *s, const struct frame *f, uint64_t place)
 {
-    uint32_t first = table_first(&s->frames.table, place);
+    uint32_t first = table_first(&s->of[FRAMES].table, place);
 
     return first && frame_same(&s->frame[first - 1], f) ? first - 1 : find_frame(s, f, place);
 }
@@ -296,7 +303,7 @@ void symbols_frames(struct symbols *s, const struct frame *frame, size_t n, uint
         for (size_t i = 0; i < len; i++) {
             f[i] = frame_normal(s, &frame[done + i]);
             place[i] = frame_place(s, &f[i]);
-            table_prefetch(&s->frames.table, place[i]);
+            table_prefetch(&s->of[FRAMES].table, place[i]);
         }
         for (size_t i = 0; i < len; i++)
             ret[done + i] = intern_frame(s, &f[i], place[i]);
@@ -305,45 +312,45 @@ void symbols_frames(struct symbols *s, const struct frame *frame, size_t n, uint
 
 uint32_t symbols_n_strings(const struct symbols *s)
 {
-    return s->strings.n;
+    return s->of[STRINGS].n;
 }
 
 uint32_t symbols_n_functions(const struct symbols *s)
 {
-    return s->functions.n;
+    return s->of[FUNCTIONS].n;
 }
 
 uint32_t symbols_n_mappings(const struct symbols *s)
 {
-    return s->mappings.n;
+    return s->of[MAPPINGS].n;
 }
 
 uint32_t symbols_n_frames(const struct symbols *s)
 {
-    return s->frames.n;
+    return s->of[FRAMES].n;
 }
 
 struct bytes symbols_text(const struct symbols *s, uint32_t string)
 {
-    CHECK(string < s->strings.n);
+    CHECK(string < s->of[STRINGS].n);
     return s->string[string];
 }
 
 const struct function *symbols_get_function(const struct symbols *s, uint32_t id)
 {
-    CHECK(id < s->functions.n);
+    CHECK(id < s->of[FUNCTIONS].n);
     return &s->function[id];
 }
 
 const struct mapping *symbols_get_mapping(const struct symbols *s, uint32_t id)
 {
-    CHECK(id < s->mappings.n);
+    CHECK(id < s->of[MAPPINGS].n);
     return &s->mapping[id];
 }
 
 const struct frame *symbols_get_frame(const struct symbols *s, uint32_t id)
 {
-    CHECK(id < s->frames.n);
+    CHECK(id < s->of[FRAMES].n);
     return &s->frame[id];
 }
 
@@ -364,7 +371,7 @@ const struct bytes *symbols_all_texts(const struct symbols *s)
 
 const uint64_t *symbols_frame_hashes(const struct symbols *s)
 {
-    return s->frames.hash;
+    return s->of[FRAMES].hash;
 }
 
 static int number_cmp(uint64_t a, uint64_t b)
@@ -393,11 +400,11 @@ static int frame_content_cmp(const struct symbols *s, const struct frame *a, con
 
 int symbols_frame_cmp(const struct symbols *s, uint32_t a, uint32_t b)
 {
-    CHECK(a < s->frames.n && b < s->frames.n);
+    CHECK(a < s->of[FRAMES].n && b < s->of[FRAMES].n);
     if (a == b)
         return 0;
-    if (s->frames.hash[a] != s->frames.hash[b])
-        return s->frames.hash[a] < s->frames.hash[b] ? -1 : 1;
+    if (s->of[FRAMES].hash[a] != s->of[FRAMES].hash[b])
+        return s->of[FRAMES].hash[a] < s->of[FRAMES].hash[b] ? -1 : 1;
     return frame_content_cmp(s, &s->frame[a], &s->frame[b]);
 }
 
@@ -420,7 +427,7 @@ static int text_cmp(const void *symbols, uint32_t a, uint32_t b)
 
 const struct order *symbols_texts_in_order(struct symbols *s)
 {
-    order_update(&s->texts, s->strings.n, text_cmp, s);
+    order_update(&s->texts, s->of[STRINGS].n, text_cmp, s);
     return &s->texts;
 }
 
@@ -499,11 +506,11 @@ void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first
                    uint32_t *ret_frames)
 {
     /* calloc gives untouched pages, so that a short tail of a large table costs little. */
-    struct merge m = {s, from, xcalloc(from->strings.n, sizeof(uint32_t)),
-                      xcalloc(from->functions.n, sizeof(uint32_t)),
-                      xcalloc(from->mappings.n, sizeof(uint32_t))};
+    struct merge m = {s, from, xcalloc(from->of[STRINGS].n, sizeof(uint32_t)),
+                      xcalloc(from->of[FUNCTIONS].n, sizeof(uint32_t)),
+                      xcalloc(from->of[MAPPINGS].n, sizeof(uint32_t))};
 
-    for (uint32_t i = first_frame; i < from->frames.n; i++) {
+    for (uint32_t i = first_frame; i < from->of[FRAMES].n; i++) {
         const struct frame *f = &from->frame[i];
 
         ret_frames[i] = i == 0 ? 0
@@ -548,10 +555,10 @@ static size_t index_bytes(const struct index *ix, size_t entry_bytes)
 
 size_t symbols_bytes(const struct symbols *s)
 {
-    return arena_reserved(&s->text) + index_bytes(&s->strings, sizeof *s->string) +
-           index_bytes(&s->functions, sizeof *s->function) +
-           index_bytes(&s->mappings, sizeof *s->mapping) +
-           index_bytes(&s->frames, sizeof *s->frame) +
+    return arena_reserved(&s->text) + index_bytes(&s->of[STRINGS], sizeof *s->string) +
+           index_bytes(&s->of[FUNCTIONS], sizeof *s->function) +
+           index_bytes(&s->of[MAPPINGS], sizeof *s->mapping) +
+           index_bytes(&s->of[FRAMES], sizeof *s->frame) +
            s->last_of_name_cap * sizeof *s->last_of_name +
            (s->ranks.rank_cap + s->ranks.frames.cap + s->texts.cap) * sizeof(uint32_t);
 }

@@ -9,6 +9,7 @@
  */
 #include "profile/table.h"
 
+#include "base/err.h"
 #include "base/xalloc.h"
 
 #include <stdlib.h>
@@ -47,6 +48,7 @@ static void grow(struct table *t)
     uint64_t *old = t->slots;
     size_t n_old = old ? (size_t)t->mask + 1 : 0;
 
+    CHECK(n_old < UINT32_C(1) << 31);
     resize(t, old ? (uint32_t)(n_old * 2) : SLOTS_MIN);
     for (size_t i = 0; i < n_old; i++)
         if (old[i])

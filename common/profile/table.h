@@ -3,7 +3,7 @@
  *
  * It stores no keys: a slot is 32 bits of the hash (the tag) and an id, and the caller verifies
  * each candidate against the entry that the id names. The place of a slot is the top of its tag, so
- * the table grows without asking for hashes again. Linear probing, at most three quarters full.
+ * the table grows without asking for hashes again. Linear probing, at most half full.
  *
  *     for (struct probe p = table_probe(&t, hash); table_next(&t, &p);)
  *         if (entry[p.id] is the key)

@@ -47,6 +47,10 @@ void tree_begin(struct tree *t, uint32_t n_columns, size_t n)
 
 void tree_copy(struct tree *out, const struct tree *t)
 {
+    if (t->n == 0) {
+        tree_begin(out, 1, 0);
+        return;
+    }
     tree_begin(out, t->n_columns, t->n);
     memcpy(out->depth, t->depth, t->n * sizeof *t->depth);
     memcpy(out->frame, t->frame, t->n * sizeof *t->frame);
@@ -64,7 +68,7 @@ enum { NOT_LIVE = UINT32_MAX };
 /* A node of the stacks that the tree may have. */
 struct picked {
     uint32_t node;
-    uint32_t parent; /* its place among the picked; NOT_LIVE: nothing here or below has weight */
+    uint32_t parent; /* its place; NOT_LIVE until something here or below is found to have weight */
     int64_t self;
 };
 

@@ -40,7 +40,7 @@ struct prune {
     uint32_t shrinks[BUCKETS + 1]; /* … the last counts what nobody asks for */
     uint64_t floor;                /* what weighs as much is kept … */
     uint64_t below;                /* … and of what weighs as much as this, some */
-    uint32_t n_shown;              /* by them; less than the most */
+    uint32_t n_shown;              /* by them; at most max_nodes */
     uint64_t threshold;            /* above it, or at it up to node `last`: kept */
     uint32_t last;
 };

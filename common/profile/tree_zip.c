@@ -29,7 +29,8 @@
 enum { WAYS = 4, LEVELS_MAX = 32 };
 #define INLINE inline __attribute__((always_inline))
 
-/* Nodes are words: the key, then a value of each column. Sorted, and behind them KEY_END. */
+/* Nodes are words: the key, then a value of each column. Sorted, and behind them KEY_END, which has
+ * room for values, too: a step reads those of all cursors, and masks them. */
 struct run {
     size_t n, cap; /* nodes; words */
     uint64_t *word;

@@ -125,10 +125,14 @@ static const struct alias *find_alias(struct bytes sample_type, struct bytes uni
     return NULL;
 }
 
-/* Appends one part, cleaned. */
+/* Appends one part, cleaned, and cut between characters. */
 static size_t put_part(char *out, size_t at, struct bytes s)
 {
-    for (size_t i = 0; i < s.len && i < PART_MAX; i++) {
+    size_t n = s.len < PART_MAX ? s.len : PART_MAX;
+
+    while (n < s.len && n > 0 && (s.data[n] & 0xc0) == 0x80)
+        n--;
+    for (size_t i = 0; i < n; i++) {
         uint8_t c = s.data[i];
 
         out[at++] = (char)(c == ':' || c < 0x20 || c == 0x7f ? '_' : c);

@@ -551,6 +551,37 @@ static void wire_that_is_not_protobuf_is_refused(void **state)
     }
 }
 
+/* Also where a location is of the usual kind but for a number of twelve bytes. */
+static void an_endless_mapping_id_is_refused(void **state)
+{
+    struct fixture *x = *state;
+    struct buf raw = {0};
+
+    wire_write(TYPE FUNCTIONS STRINGS "2{1[1] 2[1]}", &raw);
+    buf_append_bytes(&raw,
+                     BYTES_LIT("\x22\x15\x08\x01\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+                               "\x01\x22\x04\x08\x01\x10\x0a"));
+    assert_int_equal(read_raw(x, buf_bytes(&raw)), FAILURE);
+    assert_non_null(strstr(x->failure.message, "a location"));
+    buf_deinit(&raw);
+}
+
+/* A reader that gives its memory back after a large one still knows what that was. */
+static void notes_of_a_large_profile_are_seen(void **state)
+{
+    struct fixture *x = *state;
+    struct buf raw = {0};
+
+    wire_write(TABLES "13:3 ", &raw);
+    append_samples(&raw, "2{1[1] 2[1]}", 900000);
+    assert_int_equal(read_raw(x, buf_bytes(&raw)), 0);
+    assert_true(pprof_has_notes(x->reader));
+    forget(x);
+    assert_int_equal(read_text(x, TABLES "2{1[1] 2[1]}"), 0);
+    assert_false(pprof_has_notes(x->reader));
+    buf_deinit(&raw);
+}
+
 static void a_million_empty_samples_cost_nothing(void **state)
 {
     struct fixture *x = *state;
@@ -773,6 +804,8 @@ int main(void)
         FIXTURE_TEST(wire_that_is_not_protobuf_is_refused),
         FIXTURE_TEST(a_million_empty_samples_cost_nothing),
         FIXTURE_TEST(a_stack_of_200000_frames_is_refused),
+        FIXTURE_TEST(an_endless_mapping_id_is_refused),
+        FIXTURE_TEST(notes_of_a_large_profile_are_seen),
         FIXTURE_TEST(an_inline_bomb_is_refused_before_it_goes_off),
         FIXTURE_TEST(a_long_string_is_cut_between_characters),
         FIXTURE_TEST(what_is_written_reads_back_the_same),

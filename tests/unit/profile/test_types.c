@@ -100,6 +100,12 @@ static void long_parts_are_cut(void **state)
     profile_type_of(&got, xs, xs, xs, xs, xs);
     assert_int_equal(strlen(got.name), 5 * 48 + 4);
     assert_int_equal(profile_type_unit(bytes_str(got.name)).len, 48);
+    memcpy(x + 47, "\xc3\xa4", 2); /* not within a character */
+    profile_type_of(&got, xs, xs, xs, xs, xs);
+    assert_int_equal(strlen(got.name), 5 * 47 + 4);
+    memcpy(x + 46, "\xc3\xa4x", 3);
+    profile_type_of(&got, xs, xs, xs, xs, xs);
+    assert_int_equal(strlen(got.name), 5 * 48 + 4);
 }
 
 static void a_malformed_name_has_no_unit(void **state)
