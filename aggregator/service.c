@@ -214,10 +214,8 @@ bool service_has_expired(const struct service *s, int64_t now_ms)
 void service_committed(struct service *s, size_t max_bytes)
 {
     s->generations_changed = false;
-    if (s->stacks && stacks_bytes(s->stacks) > max_bytes) {
-        stacks_free(s->stacks);
-        s->stacks = NULL;
-    }
+    stacks_free(s->stacks);
+    s->stacks = NULL;
     service_end_staging(s);
     if (!s->loaded)
         return;

@@ -7,8 +7,8 @@
  * The first flush loads the generation, and service_adopt moves everything over: for the length of that
  * flush, frame ids of deltas are those of `staging` and become the generation's through `staging_map`.
  *
- * All series have their stacks in one table, which stays from flush to flush: to it they are rows of
- * numbers, whatever table the frames are of.
+ * All series have their stacks in one table, from one flush to the next: what is kept longer would
+ * be in no budget.
  *
  * A generation ends at a byte cap and is deleted after its newest blob has expired. Pure.
  */
@@ -37,7 +37,7 @@ struct service {
     bool rolled;                /* the current one is full: begin another, do not load it */
 
     struct symbols *symbols;            /* NULL: not touched since it was acquired or put aside */
-    struct stacks *stacks;              /* NULL: likewise, or there were too many */
+    struct stacks *stacks;              /* NULL: not touched since the last flush */
     bool loaded;                        /* symbols is the current generation's */
     struct symbols_mark written;        /* of symbols, when loaded: what the store has */
     struct symbols *staging;
@@ -69,10 +69,9 @@ void service_end_staging(struct service *s);
 void service_ops(struct service *s, struct zcodec *z, uint32_t p, int64_t now_ms,
                  int64_t expires_ms, struct ops *ops);
 bool service_has_expired(const struct service *s, int64_t now_ms);
-/* After the commit; deltas are gone. Ends the current generation if its symbols exceed max_bytes, and
- * frees the stacks if they do. */
+/* After the commit; deltas are gone. Ends the current generation if its symbols exceed max_bytes. */
 void service_committed(struct service *s, size_t max_bytes);
-/* Puts the symbols aside; the store has them. Forgets the stacks. Only between flushes, without deltas. */
+/* Puts the symbols aside; the store has them. Only between flushes, without deltas. */
 void service_unload(struct service *s);
 /* Nothing in memory or store needs it any more. */
 bool service_forgettable(const struct service *s);
