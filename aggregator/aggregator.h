@@ -26,6 +26,8 @@
       "flush early when the deltas of a worker take this much memory")                             \
     X(SIZE, generation_max, "32MiB", 4096, 512 << 20, NULL,                                        \
       "symbols of a service begin a new generation at this size")                                  \
+    X(SIZE, symbols_max, "512MiB", 1 << 20, INT64_C(1) << 40, NULL,                                \
+      "after a flush, forget symbols of services touched least recently above this much a worker") \
     X(INT, series_per_service_max, "20000", 1, 10000000, NULL,                                     \
       "distinct series and types of a service in a partition; the rest goes to __other__")         \
     X(DURATION, source_forget, "7d", 60000, INT64_MAX, NULL,                                       \

@@ -49,7 +49,8 @@ struct partition {
     struct flush *flush; /* FLUSHING */
     int64_t flush_began_ms, committed_ms;
     size_t counted_bytes; /* our part of host->delta_bytes */
-    unsigned loading;     /* tables still on their way */
+    size_t counted_symbols;
+    unsigned loading; /* tables still on their way */
     int load_error;
 
     bool releasing, lost;
@@ -87,6 +88,15 @@ static void account(struct partition *p)
     p->counted_bytes = now;
 }
 
+static void account_symbols(struct partition *p)
+{
+    size_t now = p->shard ? p->shard->symbols_bytes : 0;
+
+    p->host->symbols_bytes += now - p->counted_symbols;
+    count(M_SYMBOLS_BYTES, (int64_t)now - (int64_t)p->counted_symbols);
+    p->counted_symbols = now;
+}
+
 static void drop_shard(struct partition *p)
 {
     flush_free(p->flush);
@@ -94,6 +104,7 @@ static void drop_shard(struct partition *p)
     shard_free(p->shard);
     p->shard = NULL;
     account(p);
+    account_symbols(p);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -112,6 +123,7 @@ static void finish(struct partition *p)
 {
     move(p, CLOSING);
     drop_shard(p);
+    p->host->n_partitions--;
     uv_close((uv_handle_t *)&p->timer, on_closed);
 }
 
@@ -312,6 +324,16 @@ void partition_gap(struct partition *p, uint64_t wanted, uint64_t first)
 
 /* ---- flush --------------------------------------------------------------------------------- */
 
+/* What the other partitions leave of the budget, but at least our share. */
+static size_t symbols_budget(const struct partition *p)
+{
+    const struct partition_host *host = p->host;
+    size_t max = (size_t)host->o->symbols_max, others = host->symbols_bytes - p->counted_symbols;
+    size_t rest = others < max ? max - others : 0, share = max / host->n_partitions;
+
+    return rest > share ? rest : share;
+}
+
 static void flushed(struct partition *p)
 {
     double seconds = (double)(clock_mono_ms() - p->flush_began_ms) / MS_PER_S;
@@ -321,7 +343,8 @@ static void flushed(struct partition *p)
     backoff_reset(&p->backoff);
     count(M_FLUSHES, 1);
     metric_observe(&aggregator_metrics[M_FLUSH_SECONDS], seconds);
-    shard_unload_idle(p->shard, clock_wall_ms() - IDLE_SERVICE_MS);
+    shard_unload(p->shard, clock_wall_ms() - IDLE_SERVICE_MS, symbols_budget(p));
+    account_symbols(p);
     account(p);
     p->committed_ms = clock_mono_ms();
     move(p, RUNNING);
@@ -410,6 +433,7 @@ struct partition *partition_new(struct partition_host *host, uint32_t id)
     struct partition *p = xcalloc(1, sizeof *p);
 
     p->host = host;
+    host->n_partitions++;
     p->id = id;
     p->state = ACQUIRING;
     p->backoff = (struct backoff){.min_ms = RETRY_MIN_MS, .max_ms = RETRY_MAX_MS};

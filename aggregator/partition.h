@@ -24,7 +24,8 @@ struct partition_host {
     const struct aggregator_options *o;
     struct record_decoder *decoder;
     struct zcodec *z;
-    size_t delta_bytes;             /* of all partitions */
+    size_t n_partitions;
+    size_t delta_bytes, symbols_bytes;      /* of all of them */
     bool store_went_back;           /* a commit was refused: the store may have lost more than that */
 };
 

@@ -230,13 +230,39 @@ static void forget_empty(struct shard *s)
     free(empty);
 }
 
-void shard_unload_idle(struct shard *s, int64_t before_ms)
+static int by_touch(const void *a, const void *b)
 {
-    struct service *service;
-    size_t at = 0;
+    const struct service *const *x = a, *const *y = b;
+
+    return (*x)->touched_ms < (*y)->touched_ms ? -1 : (*x)->touched_ms > (*y)->touched_ms;
+}
+
+/* Those with symbols, the one touched least recently first. The caller frees. */
+static struct service **services_by_touch(const struct shard *s, size_t *ret_n)
+{
+    struct service **all = xcalloc(s->services.n + 1, sizeof(struct service *)), *service;
+    size_t n = 0, at = 0;
 
     while ((service = idmap_next(&s->services, &at)))
-        if (service->symbols && service->touched_ms < before_ms)
-            service_unload(service);
+        if (service->symbols)
+            all[n++] = service;
+    qsort(all, n, sizeof(struct service *), by_touch);
+    *ret_n = n;
+    return all;
+}
+
+void shard_unload(struct shard *s, int64_t before_ms, size_t bytes_max)
+{
+    size_t n, bytes = 0;
+    struct service **all = services_by_touch(s, &n);
+
+    for (size_t i = 0; i < n; i++)
+        bytes += symbols_bytes(all[i]->symbols);
+    for (size_t i = 0; i < n && (all[i]->touched_ms < before_ms || bytes > bytes_max); i++) {
+        bytes -= symbols_bytes(all[i]->symbols);
+        service_unload(all[i]);
+    }
+    s->symbols_bytes = bytes;
+    free(all);
     forget_empty(s);
 }

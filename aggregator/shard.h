@@ -32,6 +32,7 @@ struct shard {
     struct cache cache;
     uint32_t n_generations;             /* begun under this epoch */
     bool symbols_full;                  /* of some service: flush, so that its generation ends */
+    size_t symbols_bytes;               /* of all services, when shard_unload() was called last */
 
     int64_t ends_ns[FRESHNESS_SAMPLES_MAX];     /* of profiles counted since the last commit */
     uint32_t n_ends;
@@ -60,7 +61,8 @@ bool shard_changed(const struct shard *s);
 uint64_t shard_new_generation(struct shard *s);
 /* The last commit stands: seq and next_offset are stored, the deltas are in it. */
 void shard_committed(struct shard *s);
-/* Frees symbols of services not touched since before_ms, and services that are empty. */
-void shard_unload_idle(struct shard *s, int64_t before_ms);
+/* Frees symbols of services not touched since before_ms, then of those touched least recently, until
+ * the others take at most bytes_max; and services that are empty. Between flushes, without deltas. */
+void shard_unload(struct shard *s, int64_t before_ms, size_t bytes_max);
 
 #endif

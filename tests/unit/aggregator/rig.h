@@ -295,6 +295,7 @@ static inline void rig_open(struct rig *r, uint64_t seed)
         .keep_base = INT64_C(7) * 24 * 3600 * 1000,
         .delta_max = 256 << 20,
         .generation_max = 32 << 20,
+        .symbols_max = 512 << 20,
         .series_per_service_max = 20000,
         .source_forget = INT64_C(7) * 24 * 3600 * 1000,
     };

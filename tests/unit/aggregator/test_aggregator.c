@@ -213,6 +213,25 @@ static void symbols_that_outgrow_a_generation_begin_another(void **state)
     rig_close(&r);
 }
 
+static void symbols_above_the_budget_are_read_again(void **state)
+{
+    struct upload u = upload(0);
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, 1);
+    r.o.symbols_max = 1; /* every flush forgets all */
+    rig_start(&r, 0);
+    for (int i = 0; i < 6; i++) {
+        u.name = i % 4;
+        u.service = i % 2 ? "cart" : "checkout";
+        rig_send(&r, &u);
+        rig_flushed(&r);
+    }
+    rig_assert_exact(&r);
+    rig_close(&r);
+}
+
 static void windows_and_series_that_expired_are_swept(void **state)
 {
     struct upload u = upload(0);
@@ -471,6 +490,7 @@ static void run_random(uint64_t seed, int steps)
     r.per_mille = 30;
     r.o.flush_interval = 50;
     r.o.generation_max = 8192;
+    r.o.symbols_max = seed % 2 ? 4096 : 512 << 20; /* read again nearly always, or never */
     for (int i = 0; i < steps; i++)
         one_random_step(&r);
     for (int i = 0; i < RIG_AGGREGATORS; i++)
@@ -504,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_record_that_does_not_decode_is_skipped_and_counted),
         cmocka_unit_test(a_stolen_partition_is_acquired_again_and_nothing_counts_twice),
         cmocka_unit_test(symbols_that_outgrow_a_generation_begin_another),
+        cmocka_unit_test(symbols_above_the_budget_are_read_again),
         cmocka_unit_test(windows_and_series_that_expired_are_swept),
         cmocka_unit_test(a_series_that_was_swept_comes_back_when_it_is_sent_again),
         cmocka_unit_test(only_the_windows_of_a_series_that_expired_are_swept),

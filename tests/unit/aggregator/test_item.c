@@ -107,11 +107,11 @@ static void sample(struct made *m, const char *name, int64_t a, int64_t b)
     profile_add(&m->profile, stacks_intern(m->stacks, &frame, 1), 0, (int64_t[]){a, b});
 }
 
-static void push_version(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms,
-                         const char *version)
+static void push_as(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms,
+                    const char *service, const char *version)
 {
     struct record_header h = {
-        .service = BYTES_LIT("svc"),
+        .service = bytes_str(service),
         .start_ns = start_ms * NS_PER_MS,
         .end_ns = end_ms * NS_PER_MS,
     };
@@ -122,9 +122,14 @@ static void push_version(struct bench *b, const struct made *m, int64_t start_ms
     assert_int_equal(record_encode(b->encoder, &m->profile, m->types, &h, on_part, b, &f), 0);
 }
 
+static void push_version(struct bench *b, const struct made *m, const char *version)
+{
+    push_as(b, m, T0_MS, T0_MS, "svc", version);
+}
+
 static void push(struct bench *b, const struct made *m, int64_t start_ms, int64_t end_ms)
 {
-    push_version(b, m, start_ms, end_ms, "1");
+    push_as(b, m, start_ms, end_ms, "svc", "1");
 }
 
 /* Merges the item of a type and window alone, as a first flush would. */
@@ -240,12 +245,12 @@ static void series_of_a_service_share_stacks_and_nothing_else(void **state)
     made_init(&two, CPU, NULL);
     sample(&one, "main", 3, 0);
     sample(&two, "main", 40, 0);
-    push_version(&b, &one, T0_MS, T0_MS, "1");
+    push_version(&b, &one, "1");
     service = idmap_next(&b.shard->services, &at);
     service_begin(service, 1);
     nodes = stacks_n_nodes(service->stacks);
-    push_version(&b, &two, T0_MS, T0_MS, "2");
-    push_version(&b, &two, T0_MS, T0_MS, "3");
+    push_version(&b, &two, "2");
+    push_version(&b, &two, "3");
     assert_int_equal(stacks_n_nodes(service->stacks), nodes);
     sums_of(&b, got, 4, &n);
     assert_int_equal(n, 3);
@@ -254,12 +259,44 @@ static void series_of_a_service_share_stacks_and_nothing_else(void **state)
     shard_committed(b.shard);
     service_committed(service, 32 << 20);
     assert_null(service->stacks);
-    push_version(&b, &one, T0_MS, T0_MS, "2");
+    push_version(&b, &one, "2");
     sums_of(&b, got, 4, &n);
     assert_int_equal(n, 1);
     assert_int_equal(got[0], 3);
     made_deinit(&one);
     made_deinit(&two);
+    bench_close(&b);
+}
+
+static void symbols_of_services_touched_least_recently_are_forgotten(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct service *service[3];
+    struct bench b;
+    struct made m;
+    size_t kept;
+
+    (void)state;
+    bench_open(&b);
+    made_init(&m, CPU, NULL);
+    sample(&m, "main", 3, 0);
+    for (int i = 0; i < 3; i++) {
+        push_as(&b, &m, T0_MS, T0_MS, names[i], "1");
+        service[i] = idmap_get(&b.shard->services, service_id(BYTES_LIT(""), bytes_str(names[i])));
+        assert_non_null(service[i]->symbols);
+        service[i]->touched_ms = T0_MS + (i + 1) % 3;
+    }
+    shard_committed(b.shard);
+    kept = symbols_bytes(service[0]->symbols) + symbols_bytes(service[1]->symbols);
+    shard_unload(b.shard, 0, kept);
+    assert_int_equal(b.shard->symbols_bytes, kept);
+    assert_true(service[0]->symbols && service[1]->symbols && !service[2]->symbols);
+    shard_unload(b.shard, T0_MS + 2, kept);
+    assert_true(!service[0]->symbols && service[1]->symbols);
+    shard_unload(b.shard, 0, 0);
+    assert_null(service[1]->symbols);
+    assert_int_equal(b.shard->symbols_bytes, 0);
+    made_deinit(&m);
     bench_close(&b);
 }
 
@@ -379,6 +416,7 @@ int main(void)
         cmocka_unit_test(the_midpoint_chooses_the_window),
         cmocka_unit_test(each_type_has_its_own_values_and_all_count_the_profile),
         cmocka_unit_test(series_of_a_service_share_stacks_and_nothing_else),
+        cmocka_unit_test(symbols_of_services_touched_least_recently_are_forgotten),
         cmocka_unit_test(one_series_sent_with_two_lists_of_types_adds_up),
         cmocka_unit_test(a_type_named_twice_in_one_profile_counts_the_profile_once),
         cmocka_unit_test(a_profile_in_several_parts_counts_once),
