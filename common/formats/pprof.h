@@ -3,8 +3,9 @@
  *
  * The reader scans the wire once for where the messages of each field stand (Go writes the string
  * table last, libdatadog writes samples first), and then reads those, the tables before the samples.
- * It allocates nothing per message, and bounds every count and index before use. It is lenient where real producers are sloppy, and
- * refuses what would lose value; pprof.c has the table of cases, struct decode_stats the counts.
+ * It allocates nothing per message, and bounds every count and index before use. It is lenient where
+ * real producers are sloppy, and refuses what would lose value; pprof.c has the table of cases, struct
+ * decode_stats the counts.
  */
 #ifndef HEARTH_FORMATS_PPROF_H
 #define HEARTH_FORMATS_PPROF_H
@@ -26,8 +27,8 @@ void pprof_reader_free(struct pprof_reader *r);
 
 /*
  * Adds the profile in raw (plain protobuf) to into. 0, or FAILURE with f filled and into possibly
- * holding new symbols, stacks and label sets, but no new rows. stats may be NULL. If into has locations (profile/locations.h)
- * its stacks are of those.
+ * holding new symbols, stacks and label sets, but no new rows. stats may be NULL. If into has
+ * locations (profile/locations.h) its stacks are of those.
  */
 int pprof_read(struct pprof_reader *r, struct bytes raw, const struct profile_limits *limits,
                unsigned flags, struct profile *into, struct decode_stats *stats, struct failure *f);

@@ -221,8 +221,8 @@ static inline bool take_plain_location(struct bytes message, uint64_t *ret_id,
     pb_skip(&c, 3);
     if (cursor_left(&c) < 4 || c.at[0] != (LINE << 3 | PB_LEN) || c.at[1] != cursor_left(&c) - 2)
         return false;
-    c.at +=
-        2; /* a line of 128 bytes or more would say 0x80 here; two numbers do not end that one */
+    /* A line of 128 bytes or more has another second byte, and two numbers do not end it. */
+    c.at += 2;
     *ret_function_id = pb_take(&c, 1);
     *ret_number = pb_take(&c, 2);
     return c.at == c.end;

@@ -1,11 +1,10 @@
 /*
  * How it works. Rows stand in columns: stack, label set, span, and one column of values per type,
- * all with room for the same number of rows. A row without labels or span, which most are, is found
- * by an array over stack ids, a sparse one, for the stacks may be many profiles'; the others by a
- * table. Label sets are sorted runs in one
- * array, and spans an array; both are numbered in order of appearance and found by tables of their
- * own. The column of spans appears with the first row that has one: where nobody traces, nobody
- * pays.
+ * all with room for the same number of rows. A row without labels or span, which most are, is
+ * found by an array over stack ids, a sparse one, for the stacks may be many profiles'; the others
+ * by a table. Label sets are sorted runs in one array, and spans an array; both are numbered in
+ * order of appearance and found by tables of their own. The column of spans appears with the first
+ * row that has one: where nobody traces, nobody pays.
  */
 #include "profile/profile.h"
 

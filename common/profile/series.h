@@ -3,8 +3,8 @@
  * that name it in the store. `service` is the label "service_name" to Grafana and `service` here.
  *
  * Canonical form: pairs sorted by key bytes, keys unique, each key and value as varint length and
- * bytes. sid = XXH3-128(tenant 0x00 service); kid = XXH3-128(kind, tenant, profile type, canonical labels),
- * tenant and type with their lengths.
+ * bytes. sid = XXH3-128(tenant 0x00 service); kid = XXH3-128(kind, tenant, profile type, canonical
+ * labels), tenant and type with their lengths.
  */
 #ifndef HEARTH_PROFILE_SERIES_H
 #define HEARTH_PROFILE_SERIES_H

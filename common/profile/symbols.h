@@ -6,9 +6,9 @@
  * (wire/symchunk.h). A table is shared by all series of a service; one thread owns it.
  *
  * A frame is what a flame graph shows as one box: (function, line), or, when unsymbolised,
- * (mapping, address). Its content hash (XXH3-64 over its numbers and the XXH3-64 of its texts, 0 for
- * the empty one; the same in every process and for ever) orders siblings in stored trees; equal hashes are told apart
- * by comparing content.
+ * (mapping, address). Its content hash (XXH3-64 over its numbers and the XXH3-64 of its texts, 0
+ * for the empty one; the same in every process and for ever) orders siblings in stored trees;
+ * equal hashes are told apart by comparing content.
  *
  * Known to be nothing is not none: a function without a name, or a frame at address 0 of no
  * mapping, has an id of its own, so that it is not taken for the root.

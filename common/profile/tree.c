@@ -48,7 +48,7 @@ void tree_begin(struct tree *t, uint32_t n_columns, size_t n)
 void tree_copy(struct tree *out, const struct tree *t)
 {
     if (t->n == 0) {
-        tree_begin(out, 1, 0);
+        tree_begin(out, 1, 1);
         return;
     }
     tree_begin(out, t->n_columns, t->n);

@@ -101,6 +101,8 @@ static void a_tree_never_filled_merges_as_nothing(void **state)
     ASSERT_FOLDED(&out, s, "main;work 5");
     tree_zip(&out, 1, &in[2], NULL, 1, s);
     assert_int_equal(out.n, 1);
+    tree_copy(&out, &none);
+    assert_int_equal(out.n, 0);
     tree_deinit(&a);
     tree_deinit(&out);
     symbols_free(s);
