@@ -23,7 +23,7 @@
     X(DURATION, keep_base, "7d", 60000, INT64_MAX, NULL,                                           \
       "how long base windows are kept after their last change")                                    \
     X(SIZE, delta_max, "256MiB", 1 << 20, INT64_C(1) << 40, NULL,                                  \
-      "flush early when the deltas of a worker take this much memory")                             \
+      "flush early at this much memory of a worker's deltas; trees kept for the next take as much") \
     X(SIZE, generation_max, "32MiB", 4096, 512 << 20, NULL,                                        \
       "symbols of a service begin a new generation at this size")                                  \
     X(SIZE, symbols_max, "512MiB", 1 << 20, INT64_C(1) << 40, NULL,                                \

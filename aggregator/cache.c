@@ -31,6 +31,13 @@ void cache_deinit(struct cache *c)
     idmap_deinit(&c->map);
 }
 
+void cache_limit(struct cache *c, size_t bytes_max)
+{
+    c->bytes_max = bytes_max;
+    while (c->bytes > c->bytes_max)
+        cached_drop(c, oldest(c));
+}
+
 struct cached *cache_get(struct cache *c, struct hash128 kid, int64_t t_s)
 {
     struct cached *e = idmap_get(&c->map, window_id(kid, t_s));
@@ -63,6 +70,5 @@ void cache_put(struct cache *c, struct hash128 kid, int64_t t_s, const struct in
     idmap_put(&c->map, e->id, e);
     list_append(&c->lru, &e->lru);
     c->bytes += e->bytes;
-    while (c->bytes > c->bytes_max)
-        cached_drop(c, oldest(c));
+    cache_limit(c, c->bytes_max);
 }

@@ -27,6 +27,7 @@ struct cache {
 
 void cache_init(struct cache *c, size_t bytes_max);
 void cache_deinit(struct cache *c);
+void cache_limit(struct cache *c, size_t bytes_max);    /* another budget, from now on */
 /* NULL: not there. Valid until the next put. */
 struct cached *cache_get(struct cache *c, struct hash128 kid, int64_t t_s);
 /* Takes the aggregate (its tree); replaces what was there. */

@@ -27,6 +27,7 @@ struct metric aggregator_metrics[AGGREGATOR_METRICS_N] = {
         METRIC_GAUGE(NAME("delta_bytes"), "memory of what is counted and not flushed"),
     [M_SYMBOLS_BYTES] =
         METRIC_GAUGE(NAME("symbols_bytes"), "memory of symbols kept from flush to flush"),
+    [M_CACHE_BYTES] = METRIC_GAUGE(NAME("cache_bytes"), "memory of trees kept from flush to flush"),
     [M_FLUSHES] = METRIC_COUNTER(NAME("flushes_total"), "flushes committed"),
     [M_FLUSH_SECONDS] = METRIC_HISTOGRAM(NAME("flush_seconds"),
                                          "duration of a flush until its commit", flush_bounds),

@@ -49,7 +49,7 @@ struct partition {
     struct flush *flush; /* FLUSHING */
     int64_t flush_began_ms, committed_ms;
     size_t counted_bytes; /* our part of host->delta_bytes */
-    size_t counted_symbols;
+    size_t counted_symbols, counted_cache;
     unsigned loading; /* tables still on their way */
     int load_error;
 
@@ -88,13 +88,18 @@ static void account(struct partition *p)
     p->counted_bytes = now;
 }
 
-static void account_symbols(struct partition *p)
+/* What is kept from flush to flush. */
+static void account_kept(struct partition *p)
 {
-    size_t now = p->shard ? p->shard->symbols_bytes : 0;
+    size_t symbols = p->shard ? p->shard->symbols_bytes : 0;
+    size_t cache = p->shard ? p->shard->cache.bytes : 0;
 
-    p->host->symbols_bytes += now - p->counted_symbols;
-    count(M_SYMBOLS_BYTES, (int64_t)now - (int64_t)p->counted_symbols);
-    p->counted_symbols = now;
+    p->host->symbols_bytes += symbols - p->counted_symbols;
+    p->host->cache_bytes += cache - p->counted_cache;
+    count(M_SYMBOLS_BYTES, (int64_t)symbols - (int64_t)p->counted_symbols);
+    count(M_CACHE_BYTES, (int64_t)cache - (int64_t)p->counted_cache);
+    p->counted_symbols = symbols;
+    p->counted_cache = cache;
 }
 
 static void drop_shard(struct partition *p)
@@ -104,7 +109,7 @@ static void drop_shard(struct partition *p)
     shard_free(p->shard);
     p->shard = NULL;
     account(p);
-    account_symbols(p);
+    account_kept(p);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -324,14 +329,26 @@ void partition_gap(struct partition *p, uint64_t wanted, uint64_t first)
 
 /* ---- flush --------------------------------------------------------------------------------- */
 
-/* What the other partitions leave of the budget, but at least our share. */
-static size_t symbols_budget(const struct partition *p)
+/* What the others leave of a budget, but at least the share of one of n. */
+static size_t part_of(size_t max, size_t others, size_t n)
+{
+    size_t rest = others < max ? max - others : 0;
+
+    return rest > max / n ? rest : max / n;
+}
+
+static void keep_to_budgets(struct partition *p)
 {
     const struct partition_host *host = p->host;
-    size_t max = (size_t)host->o->symbols_max, others = host->symbols_bytes - p->counted_symbols;
-    size_t rest = others < max ? max - others : 0, share = max / host->n_partitions;
+    const struct aggregator_options *o = host->o;
 
-    return rest > share ? rest : share;
+    cache_limit(
+        &p->shard->cache,
+        part_of((size_t)o->delta_max, host->cache_bytes - p->counted_cache, host->n_partitions));
+    shard_unload(p->shard, clock_wall_ms() - IDLE_SERVICE_MS,
+                 part_of((size_t)o->symbols_max, host->symbols_bytes - p->counted_symbols,
+                         host->n_partitions));
+    account_kept(p);
 }
 
 static void flushed(struct partition *p)
@@ -343,8 +360,7 @@ static void flushed(struct partition *p)
     backoff_reset(&p->backoff);
     count(M_FLUSHES, 1);
     metric_observe(&aggregator_metrics[M_FLUSH_SECONDS], seconds);
-    shard_unload(p->shard, clock_wall_ms() - IDLE_SERVICE_MS, symbols_budget(p));
-    account_symbols(p);
+    keep_to_budgets(p);
     account(p);
     p->committed_ms = clock_mono_ms();
     move(p, RUNNING);

@@ -25,7 +25,7 @@ struct partition_host {
     struct record_decoder *decoder;
     struct zcodec *z;
     size_t n_partitions;
-    size_t delta_bytes, symbols_bytes;      /* of all of them */
+    size_t delta_bytes, symbols_bytes, cache_bytes;     /* of all of them */
     bool store_went_back;           /* a commit was refused: the store may have lost more than that */
 };
 

@@ -26,7 +26,7 @@ struct shard *shard_new(uint32_t id, const struct aggregator_options *o,
     s->flushed_offset = s->next_offset = meta->offset;
     s->dedup = dedup_new();
     roster_init(&s->roster, s->res_s, (uint32_t)o->series_per_service_max);
-    cache_init(&s->cache, (size_t)o->delta_max / 4);
+    cache_init(&s->cache, (size_t)o->delta_max);
     return s;
 }
 

@@ -73,6 +73,25 @@ static void the_least_recently_used_goes_first(void **state)
     cache_deinit(&c);
 }
 
+static void a_smaller_budget_counts_at_once(void **state)
+{
+    struct cache c;
+
+    (void)state;
+    cache_init(&c, 1 << 20);
+    put(&c, 1, 0, 1);
+    put(&c, 2, 0, 1);
+    get(&c, 1, 0);
+    cache_limit(&c, c.bytes / 2);
+    assert_null(get(&c, 2, 0));
+    assert_non_null(get(&c, 1, 0));
+    put(&c, 3, 0, 1);
+    assert_null(get(&c, 1, 0));
+    cache_limit(&c, 0);
+    assert_int_equal(c.bytes, 0);
+    cache_deinit(&c);
+}
+
 static void what_exceeds_the_budget_alone_is_not_kept(void **state)
 {
     struct cache c;
@@ -90,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_aggregate_of_a_window_is_found),
         cmocka_unit_test(the_least_recently_used_goes_first),
+        cmocka_unit_test(a_smaller_budget_counts_at_once),
         cmocka_unit_test(what_exceeds_the_budget_alone_is_not_kept),
     };
 
