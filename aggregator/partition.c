@@ -79,27 +79,27 @@ static void move(struct partition *p, enum state to)
     p->state = to;
 }
 
+/* Our part of what a worker has, and of the gauge, is `now`. */
+static void account_for(size_t now, size_t *ours, size_t *all, enum aggregator_metric gauge)
+{
+    *all += now - *ours;
+    count(gauge, (int64_t)now - (int64_t)*ours);
+    *ours = now;
+}
+
 static void account(struct partition *p)
 {
-    size_t now = p->shard ? p->shard->deltas.bytes : 0;
-
-    p->host->delta_bytes += now - p->counted_bytes;
-    count(M_DELTA_BYTES, (int64_t)now - (int64_t)p->counted_bytes);
-    p->counted_bytes = now;
+    account_for(p->shard ? p->shard->deltas.bytes : 0, &p->counted_bytes, &p->host->delta_bytes,
+                M_DELTA_BYTES);
 }
 
 /* What is kept from flush to flush. */
 static void account_kept(struct partition *p)
 {
-    size_t symbols = p->shard ? p->shard->symbols_bytes : 0;
-    size_t cache = p->shard ? p->shard->cache.bytes : 0;
-
-    p->host->symbols_bytes += symbols - p->counted_symbols;
-    p->host->cache_bytes += cache - p->counted_cache;
-    count(M_SYMBOLS_BYTES, (int64_t)symbols - (int64_t)p->counted_symbols);
-    count(M_CACHE_BYTES, (int64_t)cache - (int64_t)p->counted_cache);
-    p->counted_symbols = symbols;
-    p->counted_cache = cache;
+    account_for(p->shard ? p->shard->symbols_bytes : 0, &p->counted_symbols,
+                &p->host->symbols_bytes, M_SYMBOLS_BYTES);
+    account_for(p->shard ? p->shard->cache.bytes : 0, &p->counted_cache, &p->host->cache_bytes,
+                M_CACHE_BYTES);
 }
 
 static void drop_shard(struct partition *p)

@@ -232,9 +232,7 @@ void service_unload(struct service *s)
 {
     CHECK(!s->staging);
     symbols_free(s->symbols);
-    stacks_free(s->stacks);
     s->symbols = NULL;
-    s->stacks = NULL;
     s->loaded = false;
 }
 

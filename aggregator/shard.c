@@ -237,32 +237,36 @@ static int by_touch(const void *a, const void *b)
     return (*x)->touched_ms < (*y)->touched_ms ? -1 : (*x)->touched_ms > (*y)->touched_ms;
 }
 
-/* Those with symbols, the one touched least recently first. The caller frees. */
-static struct service **services_by_touch(const struct shard *s, size_t *ret_n)
+/* Of bytes of symbols, frees those of services touched least recently, until at most bytes_max are
+ * left. Returns these. */
+static size_t unload_oldest(struct shard *s, size_t bytes, size_t bytes_max)
 {
-    struct service **all = xcalloc(s->services.n + 1, sizeof(struct service *)), *service;
+    struct service **all = xcalloc(s->services.n, sizeof(struct service *)), *service;
     size_t n = 0, at = 0;
 
     while ((service = idmap_next(&s->services, &at)))
         if (service->symbols)
             all[n++] = service;
     qsort(all, n, sizeof(struct service *), by_touch);
-    *ret_n = n;
-    return all;
+    for (size_t i = 0; i < n && bytes > bytes_max; i++) {
+        bytes -= symbols_bytes(all[i]->symbols);
+        service_unload(all[i]);
+    }
+    free(all);
+    return bytes;
 }
 
 void shard_unload(struct shard *s, int64_t before_ms, size_t bytes_max)
 {
-    size_t n, bytes = 0;
-    struct service **all = services_by_touch(s, &n);
+    struct service *service;
+    size_t at = 0, bytes = 0;
 
-    for (size_t i = 0; i < n; i++)
-        bytes += symbols_bytes(all[i]->symbols);
-    for (size_t i = 0; i < n && (all[i]->touched_ms < before_ms || bytes > bytes_max); i++) {
-        bytes -= symbols_bytes(all[i]->symbols);
-        service_unload(all[i]);
+    while ((service = idmap_next(&s->services, &at))) {
+        if (service->symbols && service->touched_ms < before_ms)
+            service_unload(service);
+        if (service->symbols)
+            bytes += symbols_bytes(service->symbols);
     }
-    s->symbols_bytes = bytes;
-    free(all);
+    s->symbols_bytes = bytes > bytes_max ? unload_oldest(s, bytes, bytes_max) : bytes;
     forget_empty(s);
 }

@@ -134,9 +134,11 @@ static void start_logger(const struct daemon_options *d, const char *program)
 
 /* Addresses that can be parsed, each of a setting. */
 struct taken {
-    struct http_address *at;
-    const char **setting;
-    size_t n, at_cap, setting_cap;
+    struct {
+        struct http_address address;
+        const char *setting;
+    } * at;
+    size_t n, cap;
 };
 
 static bool has_port_0(const struct http_address *a)
@@ -161,17 +163,16 @@ static void take_address(struct options *o, struct taken *t, const char *address
         return;
     }
     for (size_t i = 0; i < t->n; i++)
-        if (same_address(&a, &t->at[i]) && !has_port_0(&a)) {
+        if (same_address(&a, &t->at[i].address) && !has_port_0(&a)) {
             fail(&f, 400, "bad_address", NULL,
                  "cannot listen on \"%s\" twice: it is an address of %s already (setting: %s)",
-                 address, t->setting[i], setting);
+                 address, t->at[i].setting, setting);
             options_refuse(o, &f);
             return;
         }
-    XGROW(t->at, t->at_cap, t->n + 1);
-    XGROW(t->setting, t->setting_cap, t->n + 1);
-    t->at[t->n] = a;
-    t->setting[t->n++] = setting;
+    XGROW(t->at, t->cap, t->n + 1);
+    t->at[t->n].address = a;
+    t->at[t->n++].setting = setting;
 }
 
 void daemon_check_listeners(struct options *o, const struct daemon_listener *listeners, size_t n)
@@ -188,7 +189,6 @@ void daemon_check_listeners(struct options *o, const struct daemon_listener *lis
         free(copy);
     }
     free(taken.at);
-    free(taken.setting);
 }
 
 int daemon_options_load(struct options *o, struct daemon_options *d, const char *program, int *argc,
