@@ -6,7 +6,7 @@
  */
 #include "collector/intake.h"
 
-#include "formats/utf8.h"
+#include "base/utf8.h"
 #include "net/timeparam.h"
 
 #include <string.h>

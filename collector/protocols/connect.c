@@ -1,7 +1,7 @@
 #include "collector/protocols/connect.h"
 
 #include "base/clock.h"
-#include "formats/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <yajl/yajl_gen.h>

@@ -11,6 +11,7 @@
  */
 #include "formats/decode.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "formats/inflate.h"
 #include "formats/jfr.h"
@@ -18,7 +19,6 @@
 #include "formats/pprof.h"
 #include "formats/protobuf.h"
 #include "formats/text.h"
-#include "formats/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@
  */
 #include "formats/text_int.h"
 
-#include "formats/utf8.h"
+#include "base/utf8.h"
 
 /* Names with bytes that are not UTF-8 are repaired, in all formats; a text has not many of them. */
 enum { BAD_FEW = 8, BAD_SHARE = 10 };

@@ -19,8 +19,8 @@
  */
 #include "formats/otlp_dict.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
-#include "formats/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>

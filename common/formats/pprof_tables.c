@@ -5,10 +5,10 @@
  * How it works. The tables are read in the order of their references, and each entry is interned as
  * it is read: what lies between would only push the tables out of the cache.
  */
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "formats/pprof_reader.h"
 #include "formats/protobuf.h"
-#include "formats/utf8.h"
 #include "profile/locations.h"
 
 enum { STRING_BYTES_MAX = 65535 };

@@ -5,8 +5,8 @@
  */
 #include "formats/text_int.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
-#include "formats/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -7,6 +7,8 @@
  */
 #include "profile/types.h"
 
+#include "base/utf8.h"
+
 #define OWN  "="     /* the agent's own word stays */
 #define UNIT "=unit" /* the unit of the values */
 
@@ -128,11 +130,8 @@ static const struct alias *find_alias(struct bytes sample_type, struct bytes uni
 /* Appends one part, cleaned, and cut between characters. */
 static size_t put_part(char *out, size_t at, struct bytes s)
 {
-    size_t n = s.len < PART_MAX ? s.len : PART_MAX;
-
-    while (n < s.len && n > 0 && (s.data[n] & 0xc0) == 0x80)
-        n--;
-    for (size_t i = 0; i < n; i++) {
+    s = utf8_cut(s, PART_MAX);
+    for (size_t i = 0; i < s.len; i++) {
         uint8_t c = s.data[i];
 
         out[at++] = (char)(c == ':' || c < 0x20 || c == 0x7f ? '_' : c);

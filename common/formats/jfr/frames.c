@@ -7,9 +7,9 @@
  */
 #include "formats/jfr/frames.h"
 
+#include "base/utf8.h"
 #include "base/xalloc.h"
 #include "formats/jfr/names.h"
-#include "formats/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  */
 #include "formats/jfr/settings.h"
 
-#include "formats/utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 

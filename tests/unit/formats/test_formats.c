@@ -1,7 +1,7 @@
+#include "base/utf8.h"
 #include "formats/decode.h"
 #include "formats/folded.h"
 #include "formats/inflate.h"
-#include "formats/utf8.h"
 #include "lib/build.h"
 #include "lib/wire.h"
 

@@ -7,8 +7,8 @@
  * side's ids matter.
  */
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "formats/pprof.h"
-#include "formats/utf8.h"
 #include "lib/random.h"
 #include "lib/recordings.h"
 

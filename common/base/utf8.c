@@ -1,7 +1,7 @@
 /* RFC 3629, table 3-7 of Unicode: no overlong forms, no surrogates, nothing above U+10FFFF. Almost
  * every name is ASCII, so eight bytes at a time are tried first, the last eight over the others
  * rather than byte by byte. */
-#include "formats/utf8.h"
+#include "base/utf8.h"
 
 static bool is_tail(uint8_t c)
 {

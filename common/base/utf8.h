@@ -1,6 +1,6 @@
 /* UTF-8: names come from outside as bytes; what we keep and print is always valid. */
-#ifndef HEARTH_FORMATS_UTF8_H
-#define HEARTH_FORMATS_UTF8_H
+#ifndef HEARTH_BASE_UTF8_H
+#define HEARTH_BASE_UTF8_H
 
 #include "base/bytes.h"
 
