@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "base/xalloc.h"
+#include "profile/translation.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/varint.h"
 #include "base/xalloc.h"
+#include "profile/translation.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -389,7 +389,6 @@ int loaded_into_answer(const struct loaded *l, const char *type, struct answer *
         return FAILURE;
     tree_of_profile(&tree, found.profile, found.index);
     answer_add(a, parts, side, &tree, l->symbols);
-    tree_deinit(&tree);
     buf_reset(&s->type);
     buf_append_str(&s->type, full.name);
     s->duration_ns += found.profile->duration_ns;

@@ -355,7 +355,6 @@ static int make_answer(const struct report *r, struct buf *out, int *ret_status,
     struct answer_parts parts = {0};
     int e;
 
-    a.symbols = symbols_new();
     e = r->server ? fetch_sides(r, &a, &parts, f) : add_files(r, &a, &parts, f);
     answer_zip(&a, &parts);
     if (e == 0) {

@@ -7,6 +7,7 @@
 #define HEARTH_QUERY_ANSWER_H
 
 #include "base/err.h"
+#include "profile/by_function.h"
 #include "profile/tree.h"
 #include "profile/types.h"
 #include "query/plan.h"
@@ -40,23 +41,28 @@ struct answer {
     uint32_t n_sides;
     struct answer_side sides[SIDES_MAX];
     enum granularity granularity;
-    struct symbols *symbols; /* owned */
-    struct tree tree;        /* frames of symbols; column i is side i */
+    const struct symbols *symbols;
+    const struct by_function *by_function; /* of symbols; NULL: not known yet */
+    struct tree tree; /* frames of symbols (by function: the first of each); column i is side i */
+    struct symbols *own_symbols; /* what symbols and by_function point to, unless borrowed */
+    struct by_function own_by_function;
 };
 
+/* Before the first part: all parts are of one table, which lives as long as the answer. */
+void answer_borrow(struct answer *a, const struct symbols *symbols, const struct by_function *b);
 void answer_deinit(struct answer *a);
 
 /*
- * Adds a tree to an answer while it is put together: translates the frames it uses from `from` to
- * the answer's own table, at the answer's granularity, and keeps the result among parts. answer_zip
- * merges the parts into a->tree.
+ * Adds a tree to an answer while it is put together: takes it into parts (it is empty then), the
+ * frames that it uses translated from `from` to the answer's own table, unless that is the borrowed
+ * one. answer_zip merges the parts into a->tree at the answer's granularity.
  */
 struct answer_parts {
     struct tree *trees;
     uint8_t *column_of;
     size_t n, cap, cap_columns;
 };
-void answer_add(struct answer *a, struct answer_parts *parts, uint8_t column, const struct tree *t,
+void answer_add(struct answer *a, struct answer_parts *parts, uint8_t column, struct tree *t,
                 const struct symbols *from);
 void answer_zip(struct answer *a, struct answer_parts *parts); /* empties and frees parts */
 

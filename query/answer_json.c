@@ -1,9 +1,9 @@
 /* The JSON of docs/api.md: columns in preorder, names and files as indexes into lists of their own.
  */
 #include "query/answer.h"
-#include "query/json_writer.h"
 
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/xalloc.h"
 #include "profile/step.h"
 #include "query/top.h"
@@ -11,11 +11,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The lists "names" and "files": strings interned in a table of their own, numbered as they come.
- */
+/* What a frame is called: its places in the lists "names" and "files". */
+struct called {
+    uint32_t name; /* + 1; 0: not asked for yet */
+    uint32_t file;
+};
+
+/* The lists: strings interned in tables of their own, numbered as they come. */
 struct names {
-    struct symbols *strings;
-    uint32_t *name, *file; /* per node: string ids of `strings` */
+    const struct answer *answer;
+    struct symbols *names, *files;
+    struct called *of_frame;
+    uint32_t *name, *file; /* per node */
+    struct buf text;
 };
 
 static int64_t ms_of(int64_t ns)
@@ -67,52 +75,60 @@ static void json_side(struct json_writer *j, const struct answer_side *s, int64_
     json_freshness(j, s);
 }
 
-static void json_ids(struct json_writer *j, const char *key, const uint32_t *ids, uint32_t n)
+static struct called call(struct names *names, struct bytes name, struct bytes file)
 {
-    jw_array(j, key);
-    for (uint32_t i = 0; i < n; i++)
-        jw_uint(j, NULL, ids[i]);
-    jw_end(j);
+    return (struct called){symbols_string(names->names, name) + 1,
+                           symbols_string(names->files, file)};
 }
 
-static void json_values(struct json_writer *j, const char *key, const int64_t *values, uint32_t n)
+static struct called call_frame(struct names *names, uint32_t frame)
 {
-    jw_array(j, key);
-    for (uint32_t i = 0; i < n; i++)
-        jw_int(j, NULL, values[i]);
-    jw_end(j);
+    struct called *known = &names->of_frame[frame];
+
+    if (known->name)
+        return *known;
+    buf_reset(&names->text);
+    symbols_frame_name(names->answer->symbols, frame, &names->text);
+    *known =
+        call(names, buf_bytes(&names->text), symbols_frame_file(names->answer->symbols, frame));
+    return *known;
 }
 
-static void node_name(const struct answer *a, const struct tree *t, uint32_t node, struct buf *name,
-                      struct bytes *file)
+static struct called call_node(struct names *names, const struct tree *t, uint32_t node)
 {
-    buf_reset(name);
-    *file = bytes_of(NULL, 0);
-    if (node == 0) {
-        buf_append_str(name, "total");
-    } else if (t->frame[node] == TREE_OTHER) {
-        buf_append_str(name, "(other)");
-    } else {
-        symbols_frame_name(a->symbols, t->frame[node], name);
-        *file = symbols_frame_file(a->symbols, t->frame[node]);
-    }
+    if (node == 0)
+        return call(names, BYTES_LIT("total"), BYTES_LIT(""));
+    if (t->frame[node] == TREE_OTHER)
+        return call(names, BYTES_LIT("(other)"), BYTES_LIT(""));
+    return call_frame(names, t->frame[node]);
 }
 
-static void names_of(struct names *names, struct symbols *files, const struct answer *a,
-                     const struct tree *t)
+static void names_init(struct names *names, const struct answer *a, const struct tree *t)
 {
-    struct buf name = {0};
-    struct bytes file;
-
-    names->strings = symbols_new();
-    names->name = xreallocarray(NULL, t->n, sizeof *names->name);
-    names->file = xreallocarray(NULL, t->n, sizeof *names->file);
+    *names = (struct names){
+        .answer = a,
+        .names = symbols_new(),
+        .files = symbols_new(),
+        .of_frame = xcalloc(symbols_n_frames(a->symbols), sizeof *names->of_frame),
+        .name = xreallocarray(NULL, t->n, sizeof *names->name),
+        .file = xreallocarray(NULL, t->n, sizeof *names->file),
+    };
     for (uint32_t i = 0; i < t->n; i++) {
-        node_name(a, t, i, &name, &file);
-        names->name[i] = symbols_string(names->strings, buf_bytes(&name));
-        names->file[i] = symbols_string(files, file);
+        struct called called = call_node(names, t, i);
+
+        names->name[i] = called.name - 1;
+        names->file[i] = called.file;
     }
-    buf_deinit(&name);
+}
+
+static void names_deinit(struct names *names)
+{
+    symbols_free(names->names);
+    symbols_free(names->files);
+    free(names->of_frame);
+    free(names->name);
+    free(names->file);
+    buf_deinit(&names->text);
 }
 
 static void json_strings(struct json_writer *j, const char *key, const struct symbols *strings)
@@ -125,18 +141,14 @@ static void json_strings(struct json_writer *j, const char *key, const struct sy
 
 static void json_names(struct json_writer *j, const struct answer *a, const struct tree *t)
 {
-    struct symbols *files = symbols_new();
     struct names names;
 
-    names_of(&names, files, a, t);
-    json_strings(j, "names", names.strings);
-    json_strings(j, "files", files);
-    json_ids(j, "name", names.name, t->n);
-    json_ids(j, "file", names.file, t->n);
-    symbols_free(files);
-    symbols_free(names.strings);
-    free(names.name);
-    free(names.file);
+    names_init(&names, a, t);
+    json_strings(j, "names", names.names);
+    json_strings(j, "files", names.files);
+    jw_ids(j, "name", names.name, t->n);
+    jw_ids(j, "file", names.file, t->n);
+    names_deinit(&names);
 }
 
 static void json_lines(struct json_writer *j, const struct answer *a, const struct tree *t)
@@ -172,17 +184,17 @@ static void json_column_pair(struct json_writer *j, const char *key,
     jw_end(j);
     for (int s = 0; s < SIDES_MAX; s++) {
         snprintf(name, sizeof name, "%s%s", key, suffix[s]);
-        json_values(j, name, values[s], n);
+        jw_ints(j, name, values[s], n);
     }
 }
 
 static void json_columns(struct json_writer *j, const struct tree *t,
                          int64_t *const total[SIDES_MAX])
 {
-    json_ids(j, "depth", t->depth, t->n);
+    jw_ids(j, "depth", t->depth, t->n);
     if (t->n_columns == 1) {
-        json_values(j, "self", t->self[0], t->n);
-        json_values(j, "total", total[0], t->n);
+        jw_ints(j, "self", t->self[0], t->n);
+        jw_ints(j, "total", total[0], t->n);
     } else {
         json_column_pair(j, "self", t->self, t->n);
         json_column_pair(j, "total", total, t->n);
@@ -225,12 +237,13 @@ static void json_sides(struct json_writer *j, const struct answer *a,
 
 void answer_flamegraph_json(const struct answer *a, uint32_t max_nodes, struct buf *out)
 {
-    struct json_writer *j = jw_new();
+    struct json_writer w, *j = &w;
     struct tree pruned = {0};
     uint32_t hidden = tree_prune(&pruned, &a->tree, max_nodes);
     int64_t *total[SIDES_MAX] = {NULL, NULL};
 
     CHECK(pruned.n_columns == a->n_sides);
+    jw_begin(j, out);
     for (uint32_t s = 0; s < a->n_sides; s++) {
         total[s] = xreallocarray(NULL, pruned.n, sizeof *total[s]);
         tree_totals(&pruned, s, total[s]);
@@ -246,7 +259,6 @@ void answer_flamegraph_json(const struct answer *a, uint32_t max_nodes, struct b
         json_lines(j, a, &pruned);
     json_columns(j, &pruned, total);
     jw_end(j);
-    jw_finish(j, out);
     free(total[0]);
     free(total[1]);
     tree_deinit(&pruned);
@@ -267,11 +279,12 @@ static void json_top_row(struct json_writer *j, const struct answer *a, const st
 
 void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit, struct buf *out)
 {
-    struct json_writer *j = jw_new();
+    struct json_writer w, *j = &w;
     struct buf name = {0};
     struct top top;
 
     top_init(&top, a, sort);
+    jw_begin(j, out);
     jw_object(j, NULL);
     json_type(j, a);
     json_side(j, &a->sides[0], top.sum[0]);
@@ -281,7 +294,6 @@ void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit,
     jw_end(j);
     jw_uint(j, "n_functions", top.n);
     jw_end(j);
-    jw_finish(j, out);
     top_deinit(&top);
     buf_deinit(&name);
 }

@@ -16,6 +16,7 @@ static void generation_free(struct generation *g)
 {
     list_remove(&g->link);
     symbols_free(g->symbols);
+    by_function_deinit(&g->by_function);
     pthread_rwlock_destroy(&g->lock);
     free(g);
 }
@@ -180,9 +181,10 @@ int generation_apply(struct generation *g, struct zcodec *z, struct chunks *c)
     pthread_rwlock_wrlock(&g->lock);
     r = g->broken ? -EBADMSG : apply_sorted(g, z, c);
     symbols_rank(g->symbols); /* now, for many merge by them under the read lock */
+    by_function_update(&g->by_function, g->symbols);
     g->broken = r != 0;
     g->n_frames = symbols_n_frames(g->symbols);
-    g->bytes = symbols_bytes(g->symbols);
+    g->bytes = symbols_bytes(g->symbols) + by_function_bytes(&g->by_function);
     pthread_rwlock_unlock(&g->lock);
     return r;
 }

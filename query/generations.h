@@ -14,7 +14,7 @@
 
 #include "base/hash.h"
 #include "base/list.h"
-#include "profile/symbols.h"
+#include "profile/by_function.h"
 #include "store/store.h"
 #include "wire/zcodec.h"
 
@@ -27,7 +27,8 @@ struct generation {
     uint64_t number, epoch;
     uint32_t refs; /* queries that hold it */
     pthread_rwlock_t lock;
-    struct symbols *symbols;   /* under lock */
+    struct symbols *symbols;   /* under lock, as the next */
+    struct by_function by_function;
     _Atomic uint32_t n_frames; /* of symbols, to be read without it */
     _Atomic size_t bytes;
     _Atomic bool broken; /* a chunk was missing or bad: not to be used again */

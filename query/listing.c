@@ -4,9 +4,9 @@
  * distinct names, and sorts.
  */
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/xalloc.h"
 #include "profile/types.h"
-#include "query/json_writer.h"
 #include "query/query_impl.h"
 
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static void listing_free(struct listing *l)
 static void on_catalogues(void *ctx, int error, struct catalogue **catalogues, size_t n)
 {
     struct listing *l = ctx;
-    struct json_writer *j;
+    struct json_writer j;
     struct buf out = {0};
     struct failure f;
 
@@ -69,11 +69,10 @@ static void on_catalogues(void *ctx, int error, struct catalogue **catalogues, s
     l->catalogues = xreallocarray(NULL, n + 1, sizeof *l->catalogues);
     for (size_t i = 0; i < n; i++)
         l->catalogues[l->n_catalogues++] = catalogues[i];
-    j = jw_new();
-    jw_object(j, NULL);
-    l->write(l, j);
-    jw_end(j);
-    jw_finish(j, &out);
+    jw_begin(&j, &out);
+    jw_object(&j, NULL);
+    l->write(l, &j);
+    jw_end(&j);
     respond_json(l->http, &out);
     listing_free(l);
 }

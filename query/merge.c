@@ -45,6 +45,12 @@ static void waiting_flush(struct waiting *w)
 
     if (w->n == 0)
         return;
+    if (w->n == 1 && w->to->sum.n == 0) { /* a range of one window, as most differences have */
+        w->to->sum = w->at[0].tree;
+        w->at[0].tree = (struct tree){0};
+        w->n = w->nodes = 0;
+        return;
+    }
     if (w->to->sum.n > 0)
         in[n++] = &w->to->sum;
     for (size_t i = 0; i < w->n; i++)
@@ -137,19 +143,53 @@ void merge_round(struct merge *m, struct answer *a)
     m->n_blobs = 0;
 }
 
+/* The generation that all sums are of, or NULL. */
+static struct generation *only_generation(const struct merge *m)
+{
+    struct generation *only = NULL;
+
+    for (size_t i = 0; i < m->n_accumulators; i++) {
+        struct generation *g = m->held[m->accumulators[i].held].generation;
+
+        if (m->accumulators[i].sum.n == 0)
+            continue;
+        if (only && only != g)
+            return NULL;
+        only = g;
+    }
+    return only;
+}
+
+static void borrow(struct merge *m, struct answer *a, struct generation *g)
+{
+    pthread_rwlock_rdlock(&g->lock);
+    answer_borrow(a, g->symbols, &g->by_function);
+    m->borrowed = g;
+}
+
 void merge_finish(struct merge *m, struct answer *a)
 {
     struct answer_parts parts = {0};
+    struct generation *only = only_generation(m);
 
-    a->symbols = symbols_new();
+    if (only)
+        borrow(m, a, only);
     for (size_t i = 0; i < m->n_accumulators; i++) {
         struct accumulator *acc = &m->accumulators[i];
         struct generation *g = m->held[acc->held].generation;
 
-        pthread_rwlock_rdlock(&g->lock);
+        if (!only)
+            pthread_rwlock_rdlock(&g->lock);
         answer_add(a, &parts, acc->side, &acc->sum, g->symbols);
-        pthread_rwlock_unlock(&g->lock);
-        tree_deinit(&acc->sum);
+        if (!only)
+            pthread_rwlock_unlock(&g->lock);
     }
     answer_zip(a, &parts);
+}
+
+void merge_let_go(struct merge *m)
+{
+    if (m->borrowed)
+        pthread_rwlock_unlock(&m->borrowed->lock);
+    m->borrowed = NULL;
 }

@@ -39,6 +39,7 @@ struct merge {
     struct blob *blobs; /* of this round */
     size_t n_blobs, cap_blobs;
     size_t bytes; /* of the sums, after a round */
+    struct generation *borrowed; /* by the answer; read-locked */
 };
 
 void merge_init(struct merge *m);
@@ -46,7 +47,9 @@ void merge_deinit(struct merge *m); /* the held generations have been put back *
 /* Applies chunks, adds the round's blobs to the sums and their figures to the sides. Blobs that
  * cannot be read count as gaps. */
 void merge_round(struct merge *m, struct answer *a);
-/* The tree of all sums, in a->symbols. */
+/* The tree of all sums. Where they are of one generation it has that one's frames, and the answer
+ * borrows its table: it is locked until merge_let_go, on the same thread. */
 void merge_finish(struct merge *m, struct answer *a);
+void merge_let_go(struct merge *m);
 
 #endif

@@ -290,6 +290,7 @@ static void finish_on_pool(uv_work_t *work)
 
     merge_finish(&r->merge, &r->answer);
     write_answer(r);
+    merge_let_go(&r->merge);
 }
 
 static void respond(struct read *r)

@@ -16,7 +16,7 @@ struct top {
     uint64_t mean_of[SIDES_MAX]; /* profiles that a value shown is the mean of; 1 of a flow */
 };
 
-/* a is at function granularity: a frame is a function. Of a difference, rows go by |b − a|, as they
+/* a is by function: a frame is a function. Of a difference, rows go by |b − a|, as they
  * are shown. */
 void top_init(struct top *top, const struct answer *a, enum top_sort sort);
 void top_deinit(struct top *top);

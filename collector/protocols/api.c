@@ -3,6 +3,7 @@
  * plain or compressed, alone or as the part "profile" of a form; its tags are the parameters. What
  * was read is told in JSON, and what is wrong is refused rather than guessed.
  */
+#include "base/json_writer.h"
 #include "base/xalloc.h"
 #include "collector/interval.h"
 #include "collector/protocols/form.h"
@@ -11,7 +12,6 @@
 #include "collector/upload.h"
 
 #include <stdlib.h>
-#include <yajl/yajl_gen.h>
 
 /* 0 or FAILURE. */
 static int read_hints(const struct http_request *req, struct read_hints *h, struct failure *f)
@@ -44,74 +44,54 @@ static int unpack(struct codec *k, struct codec_job *job)
     return codec_item(k, &item);
 }
 
-static void put_str(yajl_gen g, const char *s)
+static void put_types(struct json_writer *j, struct bytes types)
 {
-    yajl_gen_string(g, (const unsigned char *)s, strlen(s));
-}
-
-static void put_int(yajl_gen g, const char *key, int64_t v)
-{
-    put_str(g, key);
-    yajl_gen_integer(g, v);
-}
-
-static void put_types(yajl_gen g, struct bytes types)
-{
-    put_str(g, "types");
-    yajl_gen_array_open(g);
+    jw_array(j, "types");
     for (size_t at = 0; at < types.len; at += strlen((const char *)types.data + at) + 1)
-        put_str(g, (const char *)types.data + at);
-    yajl_gen_array_close(g);
+        jw_str(j, NULL, (const char *)types.data + at);
+    jw_end(j);
 }
 
-static void put_repairs(yajl_gen g, const struct decode_stats *st)
+static void put_repairs(struct json_writer *j, const struct decode_stats *st)
 {
-    put_str(g, "repaired");
-    yajl_gen_map_open(g);
+    jw_object(j, "repaired");
     for (unsigned i = 0; i < COLLECTOR_N_REPAIRS; i++) {
         const char *name;
         uint32_t n = collector_repaired(st, i, &name);
 
         if (n)
-            put_int(g, name, n);
+            jw_uint(j, name, n);
     }
-    yajl_gen_map_close(g);
+    jw_end(j);
 }
 
 /* A 200 that is never counted looks like one that is. */
-static void put_warnings(yajl_gen g, const struct upload_result *result, int64_t now_ns)
+static void put_warnings(struct json_writer *j, const struct upload_result *result, int64_t now_ns)
 {
     char text[INTERVAL_WARNING_MAX];
 
-    put_str(g, "warnings");
-    yajl_gen_array_open(g);
+    jw_array(j, "warnings");
     if (interval_warning(result->end_ns, now_ns, "until=now", text))
-        put_str(g, text);
-    yajl_gen_array_close(g);
+        jw_str(j, NULL, text);
+    jw_end(j);
 }
 
 static void put_summary(const struct upload_result *result, int64_t now_ns, struct buf *out)
 {
-    yajl_gen g = yajl_gen_alloc(NULL);
-    const unsigned char *text;
-    size_t len;
+    struct json_writer j;
 
-    CHECK(g);
-    yajl_gen_map_open(g);
-    put_str(g, "status");
-    put_str(g, "ok");
-    put_int(g, "profiles", result->n_profiles);
-    put_int(g, "samples", result->stats->samples);
-    put_int(g, "from", result->start_ns);
-    put_int(g, "until", result->end_ns);
-    put_types(g, result->types);
-    put_repairs(g, result->stats);
-    put_warnings(g, result, now_ns);
-    yajl_gen_map_close(g);
-    yajl_gen_get_buf(g, &text, &len);
-    buf_append(out, text, len);
+    jw_begin(&j, out);
+    jw_object(&j, NULL);
+    jw_str(&j, "status", "ok");
+    jw_uint(&j, "profiles", result->n_profiles);
+    jw_uint(&j, "samples", result->stats->samples);
+    jw_int(&j, "from", result->start_ns);
+    jw_int(&j, "until", result->end_ns);
+    put_types(&j, result->types);
+    put_repairs(&j, result->stats);
+    put_warnings(&j, result, now_ns);
+    jw_end(&j);
     buf_append_u8(out, '\n');
-    yajl_gen_free(g);
 }
 
 static void answer(struct http_upload *h, const struct upload_result *result)

@@ -1,10 +1,9 @@
 #include "collector/protocols/connect.h"
 
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "base/json_writer.h"
 
 #include <stdio.h>
-#include <yajl/yajl_gen.h>
 
 const char *connect_code(int http_status)
 {
@@ -24,34 +23,19 @@ const char *connect_code(int http_status)
 }
 
 /* What a message cites may be cut in the middle of a character, or no text at all. */
-static void put(yajl_gen g, const char *key, struct bytes value)
-{
-    struct buf text = {0};
-
-    utf8_repair(value, &text);
-    yajl_gen_string(g, (const unsigned char *)key, strlen(key));
-    yajl_gen_string(g, text.data, text.len);
-    buf_deinit(&text);
-}
-
 static void write_error(int status, const struct failure *f, struct buf *out)
 {
-    yajl_gen g = yajl_gen_alloc(NULL);
     struct buf message = {0};
-    const unsigned char *text;
-    size_t len;
+    struct json_writer j;
 
-    CHECK(g);
     buf_printf(&message, "%s: %s", f->code, f->message);
     if (f->hint[0])
         buf_printf(&message, " (%s)", f->hint);
-    yajl_gen_map_open(g);
-    put(g, "code", bytes_str(connect_code(status)));
-    put(g, "message", buf_bytes(&message));
-    yajl_gen_map_close(g);
-    yajl_gen_get_buf(g, &text, &len);
-    buf_append(out, text, len);
-    yajl_gen_free(g);
+    jw_begin(&j, out);
+    jw_object(&j, NULL);
+    jw_str(&j, "code", connect_code(status));
+    jw_bytes(&j, "message", buf_bytes(&message));
+    jw_end(&j);
     buf_deinit(&message);
 }
 

@@ -11,13 +11,13 @@
 #include "collector/protocols/otlp.h"
 
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/varint.h"
 #include "collector/protocols/form.h"
 #include "collector/protocols/protocols.h"
 
 #include <stdio.h>
 #include <strings.h>
-#include <yajl/yajl_gen.h>
 
 /* ---- on a codec thread ------------------------------------------------------------------------
  */
@@ -78,53 +78,32 @@ void otlp_response(const struct upload_result *result, struct buf *out)
     buf_deinit(&partial);
 }
 
-static void put_str(yajl_gen g, struct bytes s)
-{
-    yajl_gen_string(g, s.data, s.len);
-}
-
-static void take_json(yajl_gen g, struct buf *out)
-{
-    const unsigned char *text;
-    size_t len;
-
-    yajl_gen_get_buf(g, &text, &len);
-    buf_append(out, text, len);
-    yajl_gen_free(g);
-}
-
 /* An int64 is a string in protobuf's JSON. */
 static void response_json(const struct upload_result *result, struct buf *out)
 {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    struct json_writer j;
     char number[16];
 
-    CHECK(g);
-    yajl_gen_map_open(g);
+    jw_begin(&j, out);
+    jw_object(&j, NULL);
     if (result->stats->profiles_refused) {
         snprintf(number, sizeof number, "%u", result->stats->profiles_refused);
-        put_str(g, BYTES_LIT("partialSuccess"));
-        yajl_gen_map_open(g);
-        put_str(g, BYTES_LIT("rejectedProfiles"));
-        put_str(g, bytes_str(number));
-        put_str(g, BYTES_LIT("errorMessage"));
-        put_str(g, bytes_str(result->stats->refused_why));
-        yajl_gen_map_close(g);
+        jw_object(&j, "partialSuccess");
+        jw_str(&j, "rejectedProfiles", number);
+        jw_str(&j, "errorMessage", result->stats->refused_why);
+        jw_end(&j);
     }
-    yajl_gen_map_close(g);
-    take_json(g, out);
+    jw_end(&j);
 }
 
 static void status_json(struct bytes message, struct buf *out)
 {
-    yajl_gen g = yajl_gen_alloc(NULL);
+    struct json_writer j;
 
-    CHECK(g);
-    yajl_gen_map_open(g);
-    put_str(g, BYTES_LIT("message"));
-    put_str(g, message);
-    yajl_gen_map_close(g);
-    take_json(g, out);
+    jw_begin(&j, out);
+    jw_object(&j, NULL);
+    jw_bytes(&j, "message", message);
+    jw_end(&j);
 }
 
 /* ---- the request ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@
 #include "base/varint.h"
 #include "base/xalloc.h"
 #include "profile/locations.h"
+#include "profile/translation.h"
 #include "profile/tree.h"
 
 #include <stdlib.h>
@@ -293,23 +294,6 @@ void pprof_write(const struct profile *p, struct buf *out)
 /* --- a tree as a profile ------------------------------------------------------------------------
  */
 
-/* A tree's frames in the symbols of the profile being made; each is copied once. */
-struct copy {
-    const struct symbols *from;
-    struct symbols *to;
-    uint32_t *frame; /* [frame of from]; 0: not yet */
-    uint32_t other;
-};
-
-static uint32_t copy_frame(struct copy *c, uint32_t frame)
-{
-    if (frame == TREE_OTHER)
-        return c->other;
-    if (frame != 0 && c->frame[frame] == 0)
-        c->frame[frame] = symbols_copy_frame(c->to, c->from, frame);
-    return c->frame[frame];
-}
-
 static uint32_t other_frame(struct symbols *sym)
 {
     struct function f = {.name = symbols_string(sym, BYTES_LIT("(other)"))};
@@ -329,9 +313,10 @@ static int64_t node_value(const struct tree *t, uint32_t node, uint64_t *saturat
     return t->self[0][node] < 0 ? INT64_MAX : INT64_MIN;
 }
 
-static void add_nodes(struct profile *p, const struct tree *t, struct copy *copy)
+static void add_nodes(struct profile *p, const struct tree *t, struct translation *x)
 {
     uint32_t *path = NULL; /* [depth] stack node */
+    uint32_t other = other_frame(p->symbols);
     size_t cap = 0;
 
     XGROW(path, cap, 1);
@@ -342,7 +327,9 @@ static void add_nodes(struct profile *p, const struct tree *t, struct copy *copy
 
         XGROW(path, cap, (size_t)depth + 1);
         if (depth > 0)
-            path[depth] = stacks_child(p->stacks, path[depth - 1], copy_frame(copy, t->frame[i]));
+            path[depth] = stacks_child(
+                p->stacks, path[depth - 1],
+                t->frame[i] == TREE_OTHER ? other : translation_frame(x, t->frame[i]));
         if (value != 0)
             profile_add(p, stacks_at(p->stacks, path[depth]), 0, &value);
     }
@@ -354,19 +341,19 @@ void pprof_write_tree(const struct tree *t, const struct symbols *sym, struct by
 {
     struct symbols *symbols = symbols_new();
     struct stacks *stacks = stacks_new();
-    struct copy copy = {sym, symbols, xcalloc(symbols_n_frames(sym), sizeof(uint32_t)),
-                        other_frame(symbols)};
     struct sample_type types[1] = {{symbols_string(symbols, type), symbols_string(symbols, unit)}};
+    struct translation x;
     struct profile p;
 
+    translation_init(&x, symbols, sym);
     profile_init(&p, symbols, stacks);
     profile_set_types(&p, types, 1);
     p.time_ns = time_ns;
     p.duration_ns = duration_ns;
-    add_nodes(&p, t, &copy);
+    add_nodes(&p, t, &x);
     pprof_write(&p, out);
     profile_deinit(&p);
-    free(copy.frame);
+    translation_deinit(&x);
     stacks_free(stacks);
     symbols_free(symbols);
 }

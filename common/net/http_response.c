@@ -1,12 +1,12 @@
 /*
  * Answers. The request is freed, and its body's memory given back, before the answer is written:
- * what a slow reader holds is the answer alone. yajl stands behind this file for the errors' JSON.
+ * what a slow reader holds is the answer alone.
  */
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "net/http_int.h"
 
 #include <time.h>
-#include <yajl/yajl_gen.h>
 
 static const struct {
     int status;
@@ -122,43 +122,17 @@ void http_respond(struct http_request *r, int status, const char *content_type, 
     http_respond_buf(r, status, content_type, &copy, extra_headers);
 }
 
-/* Text from outside may be cut inside a character, or be no UTF-8 at all: JSON is, always. */
-static void put_text(yajl_gen g, const char *text)
-{
-    char plain[sizeof((struct failure *)0)->message];
-    size_t n = strlen(text);
-
-    if (yajl_gen_string(g, (const unsigned char *)text, n) == yajl_gen_status_ok)
-        return;
-    n = n < sizeof plain ? n : sizeof plain;
-    for (size_t i = 0; i < n; i++)
-        plain[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-    yajl_gen_string(g, (const unsigned char *)plain, n);
-}
-
-static void put_pair(yajl_gen g, const char *key, const char *value)
-{
-    put_text(g, key);
-    put_text(g, value);
-}
-
 void failure_json(const struct failure *f, struct buf *out)
 {
-    yajl_gen g = yajl_gen_alloc(NULL);
-    const unsigned char *text;
-    size_t len;
+    struct json_writer j;
 
-    CHECK(g);
-    yajl_gen_config(g, yajl_gen_validate_utf8, 1);
-    yajl_gen_map_open(g);
-    put_pair(g, "code", f->code);
-    put_pair(g, "message", f->message);
-    put_pair(g, "hint", f->hint);
-    yajl_gen_map_close(g);
-    yajl_gen_get_buf(g, &text, &len);
-    buf_append(out, text, len);
+    jw_begin(&j, out);
+    jw_object(&j, NULL);
+    jw_str(&j, "code", f->code);
+    jw_str(&j, "message", f->message);
+    jw_str(&j, "hint", f->hint);
+    jw_end(&j);
     buf_append_u8(out, '\n');
-    yajl_gen_free(g);
 }
 
 void http_respond_failure(struct http_request *r, const struct failure *f)

@@ -87,17 +87,6 @@ void symbols_frame_name(const struct symbols *s, uint32_t frame, struct buf *out
 /* File of the frame's function, or of its mapping. */
 struct bytes symbols_frame_file(const struct symbols *s, uint32_t frame);
 
-/*
- * Interns everything in `from` into s and fills ret_frames[symbols_n_frames(from)] with the frame's
- * id in s. Content is the same, so a sorted tree stays sorted under the map. Starts at first_frame
- * (frames below it are not touched): a grown table is remapped by its new part only.
- */
-void symbols_merge(struct symbols *s, const struct symbols *from, uint32_t first_frame,
-                   uint32_t *ret_frames);
-
-/* The same for one frame: its id in s. */
-uint32_t symbols_copy_frame(struct symbols *s, const struct symbols *from, uint32_t frame);
-
 size_t symbols_bytes(const struct symbols *s); /* memory in use */
 
 #endif

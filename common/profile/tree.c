@@ -60,6 +60,40 @@ void tree_copy(struct tree *out, const struct tree *t)
     out->saturated = t->saturated;
 }
 
+/*
+ * Going backwards, a node has something
+ * kept below it exactly if the node kept last is deeper: whatever stands between them was dropped,
+ * and a kept node's ancestors are all kept.
+ */
+void drop_weightless(struct tree *t)
+{
+    uint32_t kept = t->n; /* nodes [kept, n) are kept */
+    size_t n;
+
+    for (uint32_t i = t->n; i-- > 0;) {
+        bool inner = kept < t->n && t->depth[kept] > t->depth[i];
+
+        if (i == 0 || inner || has_weight(t, i))
+            copy_node(t, --kept, t, i);
+    }
+    n = t->n - kept;
+    memmove(t->depth, t->depth + kept, n * sizeof *t->depth);
+    memmove(t->frame, t->frame + kept, n * sizeof *t->frame);
+    for (uint32_t c = 0; c < t->n_columns; c++)
+        memmove(t->self[c], t->self[c] + kept, n * sizeof *t->self[c]);
+    t->n = (uint32_t)n;
+}
+
+const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own)
+{
+    const struct ranks *ranks = symbols_ranks(sym);
+
+    if (ranks->frames.n == symbols_n_frames(sym))
+        return ranks;
+    ranks_update(own, sym);
+    return own;
+}
+
 /* --- from stacks --------------------------------------------------------------------------------
  */
 

@@ -51,6 +51,11 @@ void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
                    const struct symbols *sym);
 /* Replaces every frame id by map[id], in place (symbols_merge made the map). */
 void tree_remap(struct tree *t, const uint32_t *map);
+/* The same where map makes one of several frames, and puts them in another order: siblings that become
+ * one are one node, with the sum of their values and the children of all. t has a root; replaces out,
+ * which is not t. */
+void tree_group(struct tree *out, const struct tree *t, const uint32_t *map,
+                const struct symbols *sym);
 
 /* total[i] = self of i and all below it, per column; one reverse sweep. total has t->n entries. */
 void tree_totals(const struct tree *t, uint32_t column, int64_t *total);

@@ -1,4 +1,4 @@
-/* Tree, inside: what tree.c, tree_zip.c, tree_prune.c and tree_code.c share. */
+/* Tree, inside: what tree.c, tree_zip.c, tree_prune.c, tree_group.c and tree_code.c share. */
 #ifndef HEARTH_PROFILE_TREE_INT_H
 #define HEARTH_PROFILE_TREE_INT_H
 
@@ -8,6 +8,10 @@
 /* Makes t an empty tree of n_columns with room for n nodes. Memory is kept from use to use. */
 void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
 uint32_t tree_max_depth(const struct tree *t);
+/* Drops leaves without weight, and what thereby becomes one. */
+void drop_weightless(struct tree *t);
+/* The table's ranks, or where they are not of all its frames, some made in `own`, a zeroed one. */
+const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own);
 
 static inline bool has_weight(const struct tree *t, uint32_t node)
 {

@@ -401,41 +401,6 @@ static void merge_pair(struct zip *z, struct tree *out, const struct tree *a, co
 /* --- all together -------------------------------------------------------------------------------
  */
 
-/*
- * Drops leaves without weight, and what thereby becomes one. Going backwards, a node has something
- * kept below it exactly if the node kept last is deeper: whatever stands between them was dropped,
- * and a kept node's ancestors are all kept.
- */
-static void drop_weightless(struct tree *t)
-{
-    uint32_t kept = t->n; /* nodes [kept, n) are kept */
-    size_t n;
-
-    for (uint32_t i = t->n; i-- > 0;) {
-        bool inner = kept < t->n && t->depth[kept] > t->depth[i];
-
-        if (i == 0 || inner || has_weight(t, i))
-            copy_node(t, --kept, t, i);
-    }
-    n = t->n - kept;
-    memmove(t->depth, t->depth + kept, n * sizeof *t->depth);
-    memmove(t->frame, t->frame + kept, n * sizeof *t->frame);
-    for (uint32_t c = 0; c < t->n_columns; c++)
-        memmove(t->self[c], t->self[c] + kept, n * sizeof *t->self[c]);
-    t->n = (uint32_t)n;
-}
-
-/* The table's ranks, or where they are not of all its frames, some made for this merge. */
-static const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own)
-{
-    const struct ranks *ranks = symbols_ranks(sym);
-
-    if (ranks->frames.n == symbols_n_frames(sym))
-        return ranks;
-    ranks_update(own, sym);
-    return own;
-}
-
 static void zip_end(const struct zip *z, struct tree *out)
 {
     out->saturated = z->saturated;

@@ -13,6 +13,7 @@
 #include "formats/inflate.h"
 #include "formats/pprof.h"
 #include "profile/locations.h"
+#include "profile/translation.h"
 #include "profile/tree.h"
 
 #include <pthread.h>

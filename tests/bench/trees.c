@@ -11,6 +11,7 @@
 #include "bench.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
+#include "profile/translation.h"
 #include "wire/aggregate.h"
 
 enum { MINUTES = 60, PER_MINUTE = 6, ROUNDS = 11, SHOWN = 16384, INFLATED_MAX = 64 << 20 };

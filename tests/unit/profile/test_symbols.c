@@ -1,7 +1,9 @@
 #include "profile/symbols.h"
 
 #include "base/hash.h"
+#include "profile/by_function.h"
 #include "profile/table.h"
+#include "profile/translation.h"
 
 #include "lib/build.h"
 
@@ -173,6 +175,7 @@ static void merging_gives_the_ids_of_equal_content(void **state)
     uint32_t main_a = build_frame(a, "main"), lib_a = build_frame(a, "libc+0x1"), map[8] = {0};
     uint32_t work_b = build_frame(b, "work"), lib_b = build_frame(b, "libc+0x1");
     uint32_t main_b = build_frame(b, "main");
+    struct translation x;
 
     (void)state;
     symbols_merge(a, b, 0, map);
@@ -181,10 +184,55 @@ static void merging_gives_the_ids_of_equal_content(void **state)
     assert_int_equal(map[main_b], main_a);
     assert_int_equal(map[work_b], symbols_n_frames(a) - 1);
     assert_name(a, map[work_b], "work");
-    assert_int_equal(symbols_copy_frame(a, b, work_b), map[work_b]);
-    assert_int_equal(symbols_copy_frame(a, b, lib_b), lib_a);
+    translation_init(&x, a, b);
+    assert_int_equal(translation_frame(&x, 0), 0);
+    assert_int_equal(translation_frame(&x, work_b), map[work_b]);
+    assert_int_equal(translation_frame(&x, lib_b), lib_a);
+    translation_deinit(&x);
     symbols_free(a);
     symbols_free(b);
+}
+
+static uint32_t line_of(struct symbols *s, const char *name, const char *file, uint64_t line)
+{
+    struct function f = {.name = symbols_string(s, bytes_str(name)),
+                         .system_name = symbols_string(s, BYTES_LIT("_Z")),
+                         .file = symbols_string(s, bytes_str(file)),
+                         .start_line = (int64_t)line / 10};
+
+    return symbols_frame(s,
+                         &(struct frame){.function = symbols_function(s, &f), .line_or_address = line});
+}
+
+/* As the table grows: the first stays the first. */
+static void frames_of_one_name_and_file_are_one_function(void **state)
+{
+    struct symbols *s = symbols_new();
+    uint32_t lib = build_frame(s, "libc+0x1"), lib2 = build_frame(s, "libc+0x2");
+    uint32_t work = line_of(s, "work", "a.c", 11), work2 = line_of(s, "work", "a.c", 99), later;
+    uint32_t other = line_of(s, "work", "b.c", 11), nameless = line_of(s, "", "", 5);
+    struct by_function b = {0};
+
+    (void)state;
+    by_function_update(&b, s);
+    assert_int_equal(b.n, symbols_n_frames(s));
+    assert_int_equal(b.first[0], 0);
+    assert_int_equal(b.first[lib], lib);
+    assert_int_equal(b.first[lib2], lib2);
+    assert_int_equal(b.first[work], work);
+    assert_int_equal(b.first[work2], work);
+    assert_int_equal(b.first[other], other);
+    assert_int_equal(b.first[nameless], nameless);
+    later = line_of(s, "work", "a.c", 100);
+    by_function_update(&b, s);
+    assert_int_equal(b.first[later], work);
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_true(b.n == later + 1 && line_of(s, "many", "a.c", i) == later + 1 + i);
+    by_function_update(&b, s);
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal(b.first[later + 1 + i], later + 1);
+    by_function_deinit(&b);
+    symbols_free(s);
 }
 
 static void merging_again_touches_the_new_part_only(void **state)
@@ -283,6 +331,7 @@ int main(void)
         cmocka_unit_test(frame_hashes_are_the_same_in_every_table),
         cmocka_unit_test(ranks_are_the_order_of_frames_however_they_came),
         cmocka_unit_test(an_unsymbolised_frame_is_module_and_address),
+        cmocka_unit_test(frames_of_one_name_and_file_are_one_function),
         cmocka_unit_test(merging_gives_the_ids_of_equal_content),
         cmocka_unit_test(merging_again_touches_the_new_part_only),
         cmocka_unit_test(the_order_of_frames_is_total_and_by_hash),

@@ -2,6 +2,7 @@
  */
 #include "lib/build.h"
 #include "lib/random.h"
+#include "profile/translation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -210,11 +211,14 @@ static void remapped_trees_stay_sorted(void **state)
 {
     struct world *w = *state;
     struct symbols *other = symbols_new();
+    struct translation x;
     uint32_t map[64];
 
     build_frame(other, "something else");
+    translation_init(&x, other, w->sym);
     for (uint32_t i = 40; i-- > 0;)
-        symbols_copy_frame(other, w->sym, w->frames[i]);
+        translation_frame(&x, w->frames[i]);
+    translation_deinit(&x);
     symbols_merge(other, w->sym, 0, map);
     for (int round = 0; round < ROUNDS; round++) {
         random_tree(w, &w->tree[0]);
@@ -261,6 +265,81 @@ static void group_totals_are_those_of_counting_stack_by_stack(void **state)
             sum += self[i];
         assert_int_equal(sum, root_total(&w->tree[0], 0));
     }
+}
+
+/* The slow way: each stack again, with its frames mapped. */
+static void grouped_by_stack(struct world *w, struct tree *out, const struct tree *t,
+                             const uint32_t *map, uint32_t column)
+{
+    uint32_t path[16], *stack = calloc(t->n, sizeof *stack);
+
+    path[0] = 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        uint32_t d = t->depth[i];
+
+        if (d > 0)
+            path[d] = stacks_child(w->st, path[d - 1], map[t->frame[i]]);
+        stack[i] = stacks_at(w->st, path[d]);
+    }
+    tree_of_stacks(out, w->st, w->sym, stack, t->self[column], t->n);
+    free(stack);
+}
+
+static void random_map(struct world *w, uint32_t map[64])
+{
+    uint32_t kept = 1 + random_below(&w->random, 39);
+
+    for (uint32_t i = 0; i < symbols_n_frames(w->sym); i++)
+        map[i] = i;
+    for (uint32_t i = kept; i < 40; i++)
+        map[w->frames[i]] = w->frames[random_below(&w->random, kept)];
+}
+
+static void grouping_is_that_of_mapping_stack_by_stack(void **state)
+{
+    struct world *w = *state;
+    struct tree out = {0}, expected = {0};
+    uint32_t map[64];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        w->least = round % 2 ? -3 : 0;
+        random_map(w, map);
+        random_tree(w, &w->tree[0]);
+        tree_group(&out, &w->tree[0], map, w->sym);
+        build_check_canonical(&out, w->sym);
+        grouped_by_stack(w, &expected, &w->tree[0], map, 0);
+        assert_same(&out, &expected);
+    }
+    tree_deinit(&out);
+    tree_deinit(&expected);
+}
+
+/* Grouping two sides together is grouping each, and then putting them side by side. */
+static void grouping_a_difference_groups_its_sides(void **state)
+{
+    struct world *w = *state;
+    struct tree both = {0}, out = {0}, side[2] = {{0}}, expected = {0};
+    const struct tree *in[] = {&w->tree[0], &w->tree[1]}, *grouped[] = {&side[0], &side[1]};
+    const uint8_t columns[] = {0, 1};
+    uint32_t map[64];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        random_map(w, map);
+        random_tree(w, &w->tree[0]);
+        random_tree(w, &w->tree[1]);
+        tree_zip(&both, 2, in, columns, 2, w->sym);
+        tree_group(&out, &both, map, w->sym);
+        build_check_canonical(&out, w->sym);
+        for (uint32_t c = 0; c < 2; c++)
+            grouped_by_stack(w, &side[c], &both, map, c);
+        tree_zip(&expected, 2, grouped, columns, 2, w->sym);
+        assert_same(&out, &expected);
+    }
+    tree_deinit(&both);
+    tree_deinit(&out);
+    tree_deinit(&side[0]);
+    tree_deinit(&side[1]);
+    tree_deinit(&expected);
 }
 
 /* The greatest |a|, |b| and |b − a| of a node and all below it. */
@@ -353,6 +432,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(remapped_trees_stay_sorted, setup, teardown),
         cmocka_unit_test_setup_teardown(group_totals_are_those_of_counting_stack_by_stack, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(grouping_is_that_of_mapping_stack_by_stack, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(grouping_a_difference_groups_its_sides, setup, teardown),
         cmocka_unit_test_setup_teardown(pruning_is_exact_and_within_bounds, setup, teardown),
     };
 
