@@ -327,9 +327,7 @@ static enum granularity granularity_of(const struct report *r)
 {
     bool table = r->format == FORMAT_TEXT || strcmp(r->verb, "top") == 0;
 
-    if (r->format == FORMAT_PPROF)
-        return GRANULARITY_LINE;
-    return table ? GRANULARITY_FUNCTION : r->granularity;
+    return table || r->format == FORMAT_PPROF ? GRANULARITY_LINE : r->granularity;
 }
 
 static bool is_empty(const struct tree *t, uint32_t column)

@@ -14,7 +14,7 @@
 void answer_borrow(struct answer *a, const struct symbols *symbols, const struct by_function *b)
 {
     a->symbols = symbols;
-    a->by_function = b;
+    a->first = b->first;
 }
 
 void answer_deinit(struct answer *a)
@@ -25,7 +25,7 @@ void answer_deinit(struct answer *a)
         free(a->sides[s].partitions);
     }
     symbols_free(a->own_symbols);
-    by_function_deinit(&a->own_by_function);
+    by_function_deinit(&a->own_functions);
     tree_deinit(&a->tree);
     *a = (struct answer){0};
 }
@@ -61,29 +61,35 @@ void answer_add(struct answer *a, struct answer_parts *parts, uint8_t column, st
     *t = (struct tree){0};
 }
 
-/* Also for those who look at what there is of it. */
-static void know_functions(struct answer *a)
+/* Their sum, a column for each side. */
+static void zip_parts(struct tree *out, const struct answer *a, struct answer_parts *parts)
 {
-    if (a->by_function)
-        return;
-    by_function_update(&a->own_by_function, a->symbols);
-    a->by_function = &a->own_by_function;
+    const struct tree **in = xreallocarray(NULL, parts->n + 1, sizeof *in);
+
+    for (size_t i = 0; i < parts->n; i++)
+        in[i] = &parts->trees[i];
+    if (parts->n == 1 && a->n_sides == 1) {
+        *out = parts->trees[0];
+        parts->n = 0;
+    } else {
+        tree_zip(out, a->n_sides, in, parts->column_of, parts->n, a->symbols);
+    }
+    free(in);
 }
 
 void answer_zip(struct answer *a, struct answer_parts *parts)
 {
-    const struct tree **in = xreallocarray(NULL, parts->n + 1, sizeof *in);
     struct tree lines = {0};
 
     own_table(a);
-    if (a->own_symbols)
+    if (a->own_symbols) {
         symbols_rank(a->own_symbols);
-    for (size_t i = 0; i < parts->n; i++)
-        in[i] = &parts->trees[i];
-    tree_zip(&lines, a->n_sides, in, parts->column_of, parts->n, a->symbols);
+        by_function_update(&a->own_functions, a->symbols);
+        a->first = a->own_functions.first;
+    }
+    zip_parts(&lines, a, parts);
     if (a->granularity == GRANULARITY_FUNCTION) {
-        know_functions(a);
-        tree_group(&a->tree, &lines, a->by_function->first, a->symbols);
+        tree_group(&a->tree, &lines, a->first, a->symbols);
         tree_deinit(&lines);
     } else {
         a->tree = lines;
@@ -92,7 +98,6 @@ void answer_zip(struct answer *a, struct answer_parts *parts)
         a->sides[s].saturated = a->tree.saturated;
     for (size_t i = 0; i < parts->n; i++)
         tree_deinit(&parts->trees[i]);
-    free(in);
     free(parts->trees);
     free(parts->column_of);
     *parts = (struct answer_parts){0};

@@ -42,10 +42,10 @@ struct answer {
     struct answer_side sides[SIDES_MAX];
     enum granularity granularity;
     const struct symbols *symbols;
-    const struct by_function *by_function; /* of symbols; NULL: not known yet */
+    const uint32_t *first; /* [frame] the first of its function (profile/by_function.h) */
     struct tree tree; /* frames of symbols (by function: the first of each); column i is side i */
-    struct symbols *own_symbols; /* what symbols and by_function point to, unless borrowed */
-    struct by_function own_by_function;
+    struct symbols *own_symbols; /* what symbols and first are of, unless borrowed */
+    struct by_function own_functions;
 };
 
 /* Before the first part: all parts are of one table, which lives as long as the answer. */

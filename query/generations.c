@@ -58,6 +58,7 @@ static struct generation *generation_new(uint32_t partition, struct hash128 sid,
     g->number = number;
     g->epoch = epoch;
     g->symbols = symbols_new();
+    by_function_update(&g->by_function, g->symbols);
     CHECK(pthread_rwlock_init(&g->lock, NULL) == 0);
     return g;
 }

@@ -563,6 +563,7 @@ void read_start(struct query *q, struct http_request *req, enum endpoint endpoin
         return;
     }
     r->answer.n_sides = r->request.n_sides;
-    r->answer.granularity = r->request.granularity;
+    /* A table sums a function's lines where they stand. */
+    r->answer.granularity = endpoint == ENDPOINT_TOP ? GRANULARITY_LINE : r->request.granularity;
     load_side(r, 0);
 }

@@ -10,37 +10,31 @@ long double top_shown(const struct top *top, uint32_t side, int64_t value)
     return (long double)value / (long double)top->mean_of[side];
 }
 
-struct top_order {
-    const struct answer *a;
-    const struct top *top;
-    enum top_sort sort;
-};
-
 /* |b − a| of two sides, |v| of one. */
-static long double weight(const struct top_order *o, const int64_t values[SIDES_MAX])
+static long double weight(const struct top *top, uint32_t n_sides, const int64_t values[SIDES_MAX])
 {
-    long double first = top_shown(o->top, 0, values[0]);
+    long double first = top_shown(top, 0, values[0]);
 
-    return fabsl(o->a->n_sides == 1 ? first : top_shown(o->top, 1, values[1]) - first);
+    return fabsl(n_sides == 1 ? first : top_shown(top, 1, values[1]) - first);
 }
 
-static int order(long double x, long double y)
-{
-    return x > y ? -1 : x < y;
-}
+struct top_order {
+    const struct symbols *symbols;
+    int first; /* which weight comes first */
+};
 
 static int row_cmp(const void *va, const void *vb, void *ctx)
 {
     const struct top_order *o = ctx;
     const struct top_row *x = va, *y = vb;
-    int self = order(weight(o, x->self), weight(o, y->self));
-    int total = order(weight(o, x->total), weight(o, y->total));
-    int first = o->sort == TOP_BY_SELF ? self : total;
-    int second = o->sort == TOP_BY_SELF ? total : self;
 
-    if (first || second)
-        return first ? first : second;
-    return symbols_frame_cmp(o->a->symbols, x->frame, y->frame);
+    for (int i = 0; i < 2; i++) {
+        int which = i ^ o->first;
+
+        if (x->weight[which] != y->weight[which])
+            return x->weight[which] > y->weight[which] ? -1 : 1;
+    }
+    return symbols_frame_cmp(o->symbols, x->frame, y->frame);
 }
 
 static bool has_weight(const struct top_row *row)
@@ -61,23 +55,19 @@ static int64_t sum_of(const struct tree *t, uint32_t column)
     return sum;
 }
 
-/* Frame ids as groups: at function granularity they are the functions. */
+/* A function's row is that of its first frame. */
 static void fill(struct top *top, const struct answer *a, uint32_t n)
 {
-    uint32_t *group = xreallocarray(NULL, n, sizeof *group);
     int64_t *self = xcalloc(n, sizeof *self), *total = xcalloc(n, sizeof *total);
 
-    for (uint32_t i = 0; i < n; i++)
-        group[i] = i;
     for (uint32_t s = 0; s < a->n_sides; s++) {
-        tree_by_group(&a->tree, s, group, n, self, total);
+        tree_by_group(&a->tree, s, a->first, n, self, total);
         top->sum[s] = sum_of(&a->tree, s);
         for (uint32_t i = 1; i < n; i++) {
             top->rows[i].self[s] = self[i];
             top->rows[i].total[s] = total[i];
         }
     }
-    free(group);
     free(self);
     free(total);
 }
@@ -92,18 +82,23 @@ static uint64_t mean_of(const struct answer_side *s)
 void top_init(struct top *top, const struct answer *a, enum top_sort sort)
 {
     uint32_t n = symbols_n_frames(a->symbols);
-    struct top_order o = {a, top, sort};
+    struct top_order order = {a->symbols, sort == TOP_BY_SELF ? 0 : 1};
 
     *top = (struct top){.rows = xcalloc(n, sizeof *top->rows)};
     for (uint32_t s = 0; s < SIDES_MAX; s++)
         top->mean_of[s] = mean_of(&a->sides[s]);
     fill(top, a, n);
     for (uint32_t i = 1; i < n; i++) {
-        top->rows[i].frame = i;
-        if (has_weight(&top->rows[i]))
-            top->rows[top->n++] = top->rows[i];
+        struct top_row row = top->rows[i];
+
+        if (!has_weight(&row))
+            continue;
+        row.frame = i;
+        row.weight[0] = weight(top, a->n_sides, row.self);
+        row.weight[1] = weight(top, a->n_sides, row.total);
+        top->rows[top->n++] = row;
     }
-    qsort_r(top->rows, top->n, sizeof *top->rows, row_cmp, &o);
+    qsort_r(top->rows, top->n, sizeof *top->rows, row_cmp, &order);
 }
 
 void top_deinit(struct top *top)

@@ -5,8 +5,9 @@
 #include "query/answer.h"
 
 struct top_row {
-    uint32_t frame;
+    uint32_t frame; /* one of the function's */
     int64_t self[SIDES_MAX], total[SIDES_MAX];
+    long double weight[2]; /* of self and of total: |v| of one side, |b − a| of two, as shown */
 };
 
 struct top {
@@ -16,8 +17,8 @@ struct top {
     uint64_t mean_of[SIDES_MAX]; /* profiles that a value shown is the mean of; 1 of a flow */
 };
 
-/* a is by function: a frame is a function. Of a difference, rows go by |b − a|, as they
- * are shown. */
+/* Whatever granularity the answer has: lines of a function are summed, and recursion counts once. Of a
+ * difference, rows go by |b − a|, as they are shown. */
 void top_init(struct top *top, const struct answer *a, enum top_sort sort);
 void top_deinit(struct top *top);
 

@@ -61,7 +61,7 @@ int buf_try_reserve(struct buf *b, size_t more)
     return grow_to(b, b->len + more);
 }
 
-void buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
     if (buf_try_reserve(b, more) < 0)
         xalloc_failed(more);
@@ -84,12 +84,6 @@ void buf_append_bytes(struct buf *b, struct bytes s)
 void buf_append_str(struct buf *b, const char *s)
 {
     buf_append(b, s, strlen(s));
-}
-
-void buf_append_u8(struct buf *b, uint8_t c)
-{
-    buf_reserve(b, 1);
-    b->data[b->len++] = c;
 }
 
 __attribute__((format(printf, 2, 0))) static int print_into(struct buf *b, const char *fmt,

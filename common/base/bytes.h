@@ -45,15 +45,27 @@ struct buf {
 };
 
 void buf_deinit(struct buf *b);                 /* frees and zeroes: the buf can be used again */
-void buf_reserve(struct buf *b, size_t more);   /* makes room for more bytes after len */
-int buf_try_reserve(struct buf *b, size_t more); /* the same; -ENOMEM instead of abort */
+int buf_try_reserve(struct buf *b, size_t more); /* room for more bytes after len; 0 or -ENOMEM */
+void buf_grow(struct buf *b, size_t more);      /* private: there is no room */
 void buf_append(struct buf *b, const void *data, size_t len);
 void buf_append_bytes(struct buf *b, struct bytes s);
 void buf_append_str(struct buf *b, const char *s);
-void buf_append_u8(struct buf *b, uint8_t c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* NUL behind the bytes; valid until the next change. */
 const char *buf_cstr(struct buf *b);
+
+/* As buf_try_reserve, but aborts. */
+static inline void buf_reserve(struct buf *b, size_t more)
+{
+    if (more > b->cap - b->len)
+        buf_grow(b, more);
+}
+
+static inline void buf_append_u8(struct buf *b, uint8_t c)
+{
+    buf_reserve(b, 1);
+    b->data[b->len++] = c;
+}
 
 static inline void buf_reset(struct buf *b)     /* empties, keeps the memory */
 {

@@ -112,7 +112,7 @@ void jw_end(struct json_writer *j)
  */
 
 /* Writes v so that it ends before end; returns where it begins. */
-static uint8_t *digits_before(uint8_t *end, uint64_t v)
+static inline uint8_t *digits_before(uint8_t *end, uint64_t v)
 {
     static const char pairs[] = "00010203040506070809101112131415161718192021222324"
                                 "25262728293031323334353637383940414243444546474849"
@@ -132,14 +132,15 @@ static uint8_t *digits_before(uint8_t *end, uint64_t v)
     return end;
 }
 
-/* There is room for NUMBER_MAX bytes. */
-static void put_number(struct buf *out, bool negative, uint64_t magnitude)
+/* There is room for NUMBER_MAX bytes, and as many are copied: that is no call. */
+static inline void put_number(struct buf *out, bool negative, uint64_t magnitude)
 {
-    uint8_t text[NUMBER_MAX], *const end = text + sizeof text, *at = digits_before(end, magnitude);
+    uint8_t text[2 * NUMBER_MAX] = {0}, *const end = text + NUMBER_MAX;
+    uint8_t *at = digits_before(end, magnitude);
 
     if (negative)
         *--at = '-';
-    memcpy(out->data + out->len, at, (size_t)(end - at));
+    memcpy(out->data + out->len, at, NUMBER_MAX);
     out->len += (size_t)(end - at);
 }
 

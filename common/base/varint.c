@@ -39,12 +39,6 @@ struct varint varint_long(struct cursor c)
     return (struct varint){NULL, 0};
 }
 
-void buf_varint(struct buf *b, uint64_t v)
-{
-    buf_reserve(b, 10);
-    b->len = (size_t)(varint_put(b->data + b->len, v) - b->data);
-}
-
 void buf_varbytes(struct buf *b, struct bytes s)
 {
     buf_varint(b, s.len);

@@ -93,7 +93,12 @@ static inline uint8_t *varint_put(uint8_t *out, uint64_t v)
     return out;
 }
 
-void buf_varint(struct buf *b, uint64_t v);
+static inline void buf_varint(struct buf *b, uint64_t v)
+{
+    buf_reserve(b, 10);
+    b->len = (size_t)(varint_put(b->data + b->len, v) - b->data);
+}
+
 /* varint length, then the bytes */
 void buf_varbytes(struct buf *b, struct bytes s);
 bool varbytes_get(struct cursor *c, struct bytes *ret);

@@ -38,14 +38,18 @@ struct writer {
     struct numbering strings, functions, mappings, locations;
 };
 
-static uint32_t number_of(struct numbering *nb, uint32_t id)
+static uint32_t new_number(struct numbering *nb, uint32_t id)
 {
-    if (id != 0 && nb->number[id] == 0) {
-        XGROW(nb->order, nb->cap, (size_t)nb->n + 1);
-        nb->order[nb->n++] = id;
-        nb->number[id] = nb->n;
-    }
-    return nb->number[id];
+    XGROW(nb->order, nb->cap, (size_t)nb->n + 1);
+    nb->order[nb->n++] = id;
+    return nb->number[id] = nb->n;
+}
+
+static inline uint32_t number_of(struct numbering *nb, uint32_t id)
+{
+    uint32_t number = nb->number[id];
+
+    return number || id == 0 ? number : new_number(nb, id);
 }
 
 static void numbering_init(struct numbering *nb, uint32_t n_ids)

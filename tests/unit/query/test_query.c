@@ -156,6 +156,7 @@ struct put {
     uint64_t profiles;
     bool lost;          /* the index names it, the store does not have it */
     int64_t expires_ms; /* 0: in an hour */
+    bool no_symbols;    /* there are none to write */
 };
 
 static uint32_t home_of(const char *service)
@@ -231,6 +232,7 @@ static void put_one(struct rig *rig, struct put put)
         {STORE_OP_HSET, key_bytes(&index), bytes_str(t_text), bytes_of(entry_text, entry_len), 0},
         {STORE_OP_HSET, key_bytes(&cat), bytes_str(kid_text), buf_bytes(&catalogue), 0},
     };
+    const size_t skipped = put.no_symbols;
     struct store_commit commit = {.partition = p,
                                   .epoch = rig->epoch,
                                   .token = rig->token,
@@ -238,8 +240,8 @@ static void put_one(struct rig *rig, struct put put)
                                   .seq = rig->seq + 1,
                                   .offset = 42,
                                   .now_ms = clock_wall_ms(),
-                                  .ops = ops,
-                                  .n_ops = sizeof ops / sizeof *ops};
+                                  .ops = ops + skipped,
+                                  .n_ops = sizeof ops / sizeof *ops - skipped};
     store_commit(rig->writer, &commit, on_stored, &rig->done);
     run_until(rig, &rig->done);
     buf_deinit(&blob);
@@ -451,6 +453,43 @@ static void symbols_written_anew_under_another_epoch_are_not_mixed_up(void **sta
                             json_array_get(json_object_get(j, "functions"), 0), "name")),
                         "new");
     json_decref(j);
+}
+
+/* Both sides have windows of two generations: what they share is one node nevertheless. */
+static void windows_of_two_generations_are_merged_by_what_they_are(void **state)
+{
+    struct rig *rig = *state;
+    json_t *j;
+
+    put_web(rig);
+    symbols_free(rig->generation.symbols);
+    rig->generation = (struct generation_){symbols_new(), {0}, 2};
+    put_one(rig, (struct put){"web", CPU, "v1", T0 + 120, "other:7 1\nmain:9;work:2 1000", 1});
+    put_one(rig, (struct put){"web", CPU, "v2", T0 + 120, "main:1;work:2 2000", 1});
+    j = get(rig, 200, "/api/v1/diff?service=web&a.match=version:v1&b.match=version:v2" RANGE);
+    assert_int_equal(number(json_object_get(j, "a"), "sum"), 17 + 1001);
+    assert_int_equal(number(json_object_get(j, "b"), "sum"), 107 + 2000);
+    assert_int_equal(number(j, "nodes"), 6); /* total, main, work, idle, new, other */
+    json_decref(j);
+    j = get(rig, 200,
+            "/api/v1/diff?service=web&a.match=version:v1&b.match=version:v2&granularity=line" RANGE);
+    assert_int_equal(number(j, "nodes"), 9);
+    json_decref(j);
+    assert_int_equal(sum_of(rig, "/api/v1/top?service=web&type=" CPU RANGE), 17 + 1001 + 2107);
+}
+
+/* No frame was ever seen, so there are no symbols to read. */
+static void a_window_without_stacks_needs_no_symbols(void **state)
+{
+    struct rig *rig = *state;
+    json_t *j;
+
+    put_one(rig, (struct put){"web", CPU, "v1", T0, " 5", 1, .no_symbols = true});
+    j = get(rig, 200, "/api/v1/flamegraph?service=web" RANGE);
+    assert_int_equal(number(j, "sum"), 5);
+    assert_int_equal(number(j, "nodes"), 1);
+    json_decref(j);
+    assert_int_equal(sum_of(rig, "/api/v1/top?service=web" RANGE), 5);
 }
 
 static void a_lost_blob_is_a_gap_and_an_expired_one_is_not(void **state)
@@ -781,6 +820,8 @@ int main(void)
         TEST(services_may_be_compared),
         TEST(symbols_that_grew_since_they_were_cached_are_read_again),
         TEST(symbols_written_anew_under_another_epoch_are_not_mixed_up),
+        TEST(windows_of_two_generations_are_merged_by_what_they_are),
+        TEST(a_window_without_stacks_needs_no_symbols),
         TEST(a_lost_blob_is_a_gap_and_an_expired_one_is_not),
         TEST(a_type_may_be_named_by_its_sample_type),
         TEST(an_ambiguous_type_lists_the_types_that_it_may_be),
