@@ -20,25 +20,26 @@ struct group {
     struct tree *out;
     uint64_t *todo; /* the next one last */
     size_t n_todo, cap_todo;
-    uint32_t *member; /* of the node being made, when they are several */
-    size_t cap_member;
     bool weightless; /* several with weight came to none */
 };
 
 /* The nodes on the path end where one stands that is not below them. */
 static void find_ends(struct group *g)
 {
-    const uint32_t *depth = g->t->depth;
-    uint32_t *path = xreallocarray(NULL, (size_t)tree_max_depth(g->t) + 1, sizeof *path), open = 0;
+    const uint32_t *const depth = g->t->depth, n = g->t->n;
+    uint32_t *const path = xreallocarray(NULL, (size_t)tree_max_depth(g->t) + 1, sizeof *path);
+    uint32_t *const end = g->end, open = 0;
 
     path[0] = 0;
-    for (uint32_t i = 1; i < g->t->n; i++) {
-        for (; open >= depth[i]; open--)
-            g->end[path[open]] = i;
-        path[++open] = i;
+    for (uint32_t i = 1; i < n; i++) {
+        const uint32_t d = depth[i];
+
+        for (; open >= d; open--)
+            end[path[open]] = i;
+        path[open = d] = i;
     }
     for (uint32_t d = 0; d <= open; d++)
-        g->end[path[d]] = g->t->n;
+        end[path[d]] = n;
     free(path);
 }
 
@@ -54,9 +55,16 @@ static int item_cmp(const void *va, const void *vb)
     return (a < b) - (a > b);
 }
 
-/* Greatest first. Nearly all are few. */
+/* Greatest first. Nearly all are few, most of them two, whose order cannot be foreseen. */
 static void sort_items(uint64_t *item, size_t n)
 {
+    if (n == 2) {
+        uint64_t a = item[0], b = item[1];
+
+        item[0] = a > b ? a : b;
+        item[1] = a > b ? b : a;
+        return;
+    }
     if (n > SORT_SMALL) {
         qsort(item, n, sizeof *item, item_cmp);
         return;
@@ -133,19 +141,37 @@ static size_t count_members(const struct group *g)
     return n;
 }
 
+/* Their children come on top of them first, and then take their place. */
 static void emit_together(struct group *g, size_t n)
 {
-    size_t below = g->n_todo - n;
+    size_t top = g->n_todo, n_children;
 
-    XGROW(g->member, g->cap_member, n);
-    for (size_t i = 0; i < n; i++)
-        g->member[i] = (uint32_t)g->todo[--g->n_todo];
-    emit(g, g->member[0]);
-    for (size_t i = 1; i < n; i++)
-        add_member(g, g->member[i]);
-    for (size_t i = 0; i < n; i++)
-        push_children(g, g->member[i]);
-    sort_items(g->todo + below, g->n_todo - below);
+    emit(g, (uint32_t)g->todo[top - 1]);
+    push_children(g, (uint32_t)g->todo[top - 1]);
+    for (size_t i = 2; i <= n; i++) {
+        add_member(g, (uint32_t)g->todo[top - i]);
+        push_children(g, (uint32_t)g->todo[top - i]);
+    }
+    n_children = g->n_todo - top;
+    sort_items(g->todo + top, n_children);
+    memmove(g->todo + top - n, g->todo + top, n_children * sizeof *g->todo);
+    g->n_todo -= n;
+}
+
+/* What comes after the next two is asked for: large trees do not fit a cache. */
+static inline void prefetch(const struct group *g)
+{
+    enum { AHEAD = 3 };
+
+    if (g->n_todo >= AHEAD) {
+        uint32_t node = (uint32_t)g->todo[g->n_todo - AHEAD];
+
+        __builtin_prefetch(&g->end[node]);
+        __builtin_prefetch(&g->t->depth[node]);
+        __builtin_prefetch(&g->t->frame[node]);
+        for (uint32_t c = 0; c < g->t->n_columns; c++)
+            __builtin_prefetch(&g->t->self[c][node]);
+    }
 }
 
 static void emit_all(struct group *g)
@@ -154,6 +180,7 @@ static void emit_all(struct group *g)
     while (g->n_todo > 0) {
         size_t n = count_members(g);
 
+        prefetch(g);
         if (n > 1)
             emit_together(g, n);
         else
@@ -177,6 +204,5 @@ void tree_group(struct tree *out, const struct tree *t, const uint32_t *map,
         drop_weightless(out);
     free(g.end);
     free(g.todo);
-    free(g.member);
     ranks_deinit(&own);
 }

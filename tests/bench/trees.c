@@ -11,6 +11,7 @@
 #include "bench.h"
 #include "formats/inflate.h"
 #include "formats/pprof.h"
+#include "profile/by_function.h"
 #include "profile/translation.h"
 #include "wire/aggregate.h"
 
@@ -186,6 +187,24 @@ static double difference(struct side *a, struct side *b, struct symbols *symbols
     return cpu_s() - start;
 }
 
+/* Of the same two trees side by side: lines to functions. */
+static double by_function(const struct side *a, const struct side *b, uint32_t *ret_n)
+{
+    static struct tree both, functions;
+    struct by_function f = {0};
+    double start;
+
+    by_function_update(&f, a->symbols);
+    tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
+             (const uint8_t[]){0, 1}, 2, a->symbols);
+    start = cpu_s();
+    tree_group(&functions, &both, f.first, a->symbols);
+    start = cpu_s() - start;
+    *ret_n = functions.n;
+    by_function_deinit(&f);
+    return start;
+}
+
 static struct symbols *store_side(const struct series_files *files, uint32_t nodes, unsigned seed,
                                   struct buf *out, uint32_t *ret_n)
 {
@@ -205,9 +224,9 @@ static struct symbols *store_side(const struct series_files *files, uint32_t nod
 
 static void bench_difference(const struct series_files *files, uint32_t nodes)
 {
-    double same[ROUNDS], other[ROUNDS], part[2];
+    double same[ROUNDS], other[ROUNDS], functions[ROUNDS], part[2];
     struct side a = {0}, b = {0}, c = {0};
-    uint32_t n[3];
+    uint32_t n[3], n_functions;
 
     a.symbols = store_side(files, nodes, 2, &a.blob, &n[0]);
     b.symbols = store_side(files, nodes, 4, &b.blob, &n[1]); /* read alike: the same ids */
@@ -217,6 +236,7 @@ static void bench_difference(const struct series_files *files, uint32_t nodes)
     for (int i = 0; i < ROUNDS; i++) {
         other[i] = difference(&a, &c, a.symbols, part);
         same[i] = difference(&a, &b, a.symbols, part);
+        functions[i] = by_function(&a, &b, &n_functions);
     }
     printf("  difference of two stored trees, %u and %u nodes, down to %d\n", n[0], n[1], SHOWN);
     printf("  %-44s %8.2f ms       target 6, here %.1f\n", "one generation",
@@ -225,6 +245,8 @@ static void bench_difference(const struct series_files *files, uint32_t nodes)
            (part[1] - part[0]) * 1e3);
     printf("  %-44s %8.2f ms       target 6, here %.1f\n", "two generations",
            median(other, ROUNDS) * 1e3, 6 * slower);
+    printf("  %-44s %8.2f ms       into %u nodes\n", "lines to functions, besides",
+           median(functions, ROUNDS) * 1e3, n_functions);
 }
 
 static double measure_slowness(const struct series_files *files)
