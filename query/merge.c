@@ -9,9 +9,18 @@
  * many narrow ones, and memory stays bounded however many windows there are. */
 enum { WAITING_NODES_MAX = 1 << 20, WAITING_TREES_MAX = 64 };
 
-void merge_init(struct merge *m)
+void merge_init(struct merge *m, uint32_t n_sides)
 {
-    *m = (struct merge){.z = zcodec_new()};
+    *m = (struct merge){.n_sides = n_sides};
+    for (uint32_t s = 0; s < n_sides; s++)
+        m->z[s] = zcodec_new();
+}
+
+static void drop_blobs(struct merge *m)
+{
+    for (size_t i = 0; i < m->n_blobs; i++)
+        buf_deinit(&m->blobs[i].bytes);
+    m->n_blobs = 0;
 }
 
 void merge_deinit(struct merge *m)
@@ -20,12 +29,12 @@ void merge_deinit(struct merge *m)
         chunks_deinit(&m->held[i].chunks);
     for (size_t i = 0; i < m->n_accumulators; i++)
         tree_deinit(&m->accumulators[i].sum);
-    for (size_t i = 0; i < m->n_blobs; i++)
-        buf_deinit(&m->blobs[i].bytes);
+    drop_blobs(m);
     free(m->held);
     free(m->accumulators);
     free(m->blobs);
-    zcodec_free(m->z);
+    for (uint32_t s = 0; s < m->n_sides; s++)
+        zcodec_free(m->z[s]);
     *m = (struct merge){0};
 }
 
@@ -95,15 +104,23 @@ static void accumulate(struct merge *m, struct answer *a, uint32_t which, struct
     w->symbols = h->generation->symbols;
     for (size_t i = 0; i < m->n_blobs; i++)
         if (m->blobs[i].accumulator == which)
-            waiting_add(w, m->z, buf_bytes(&m->blobs[i].bytes), &a->sides[w->to->side]);
+            waiting_add(w, m->z[w->to->side], buf_bytes(&m->blobs[i].bytes), &a->sides[w->to->side]);
     waiting_flush(w);
     pthread_rwlock_unlock(&h->generation->lock);
 }
 
-static void count_lost(struct merge *m, struct answer *a, uint32_t which)
+static void count_lost(const struct merge *m, struct answer *a, uint32_t which)
 {
     for (size_t i = 0; i < m->n_blobs; i++)
         a->sides[m->accumulators[which].side].gaps += m->blobs[i].accumulator == which;
+}
+
+bool merge_has_symbols(const struct merge *m)
+{
+    for (size_t i = 0; i < m->n_held; i++)
+        if (m->held[i].chunks.n > 0)
+            return true;
+    return false;
 }
 
 static void apply_chunks(struct held *h, struct zcodec *z)
@@ -115,32 +132,51 @@ static void apply_chunks(struct held *h, struct zcodec *z)
             F_INT("generation", h->generation->number));
 }
 
+void merge_symbols(struct merge *m)
+{
+    for (size_t i = 0; i < m->n_held; i++)
+        if (m->held[i].chunks.n > 0)
+            apply_chunks(&m->held[i], m->z[0]);
+}
+
+bool merge_has_blobs(const struct merge *m, uint32_t side)
+{
+    for (size_t i = 0; i < m->n_blobs; i++)
+        if (m->accumulators[m->blobs[i].accumulator].side == side)
+            return true;
+    return false;
+}
+
+void merge_side(struct merge *m, struct answer *a, uint32_t side)
+{
+    struct waiting *w = xcalloc(1, sizeof *w);
+
+    for (uint32_t i = 0; i < m->n_accumulators; i++) {
+        if (m->accumulators[i].side != side)
+            continue;
+        if (m->held[m->accumulators[i].held].broken)
+            count_lost(m, a, i);
+        else
+            accumulate(m, a, i, w);
+    }
+    for (size_t i = 0; i < WAITING_TREES_MAX; i++)
+        aggregate_deinit(&w->at[i]);
+    free(w);
+}
+
 static size_t tree_bytes(const struct tree *t)
 {
     return t->cap * (sizeof *t->depth + sizeof *t->frame + sizeof *t->self[0]);
 }
 
-void merge_round(struct merge *m, struct answer *a)
+size_t merge_end_round(struct merge *m)
 {
-    struct waiting *w = xcalloc(1, sizeof *w);
+    size_t bytes = 0;
 
-    for (size_t i = 0; i < m->n_held; i++)
-        if (m->held[i].chunks.n > 0)
-            apply_chunks(&m->held[i], m->z);
-    m->bytes = 0;
-    for (uint32_t i = 0; i < m->n_accumulators; i++) {
-        if (m->held[m->accumulators[i].held].broken)
-            count_lost(m, a, i);
-        else
-            accumulate(m, a, i, w);
-        m->bytes += tree_bytes(&m->accumulators[i].sum);
-    }
-    for (size_t i = 0; i < WAITING_TREES_MAX; i++)
-        aggregate_deinit(&w->at[i]);
-    free(w);
-    for (size_t i = 0; i < m->n_blobs; i++)
-        buf_deinit(&m->blobs[i].bytes);
-    m->n_blobs = 0;
+    drop_blobs(m);
+    for (uint32_t i = 0; i < m->n_accumulators; i++)
+        bytes += tree_bytes(&m->accumulators[i].sum);
+    return bytes;
 }
 
 /* The generation that all sums are of, or NULL. */

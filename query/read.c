@@ -1,9 +1,9 @@
 /*
- * One reading's way, on the loop but for the two steps in brackets, which run on the pool:
+ * One reading's way, on the loop but for the steps in brackets, which run on the pool:
  *
  *   parameters → catalogues → series → index of each series → windows
- *   → rounds of: blobs → symbols that they need → [decode, add up]
- *   → [translate, merge, prune, write] → answer
+ *   → rounds of: blobs → symbols that they need → [take symbols in] → [decode, add up] a side
+ *   → [merge, prune, write] → answer
  *
  * The order is what makes it right. Index before blobs: a blob that is replaced meanwhile lives for
  * a minute more, so what the index said is a consistent cut. Symbols after both: the symbols of a
@@ -53,6 +53,11 @@ struct read {
     struct answer answer;
     struct buf out;
     uv_work_t work;
+    struct side_work {
+        struct read *read;
+        uint32_t side;
+        uv_work_t work;
+    } side_works[SIDES_MAX];
 
     size_t waiting;         /* replies on their way */
     struct failure failure; /* status 0: none yet */
@@ -95,8 +100,8 @@ static void note_store_error(struct read *r, int error)
         failure_of_store(&r->failure, error);
 }
 
-/* A reply has come. True: it was the last one, and the reading goes on; false: wait, or it has
- * ended. */
+/* A reply has come, or work of the pool is done. True: it was the last one, and the reading goes on;
+ * false: wait, or it has ended. */
 static bool all_here(struct read *r)
 {
     if (--r->waiting > 0)
@@ -332,35 +337,76 @@ static void finish(struct read *r)
 /* ---- rounds -----------------------------------------------------------------------------------
  */
 
-/* Pool thread. */
-static void round_on_pool(uv_work_t *work)
+static void end_round(struct read *r)
 {
-    struct read *r = work->data;
-
-    merge_round(&r->merge, &r->answer);
-}
-
-static void on_round(uv_work_t *work, int status)
-{
-    struct read *r = work->data;
     int64_t max = r->q->options->query_memory_max;
+    size_t bytes = merge_end_round(&r->merge);
 
-    (void)status;
-    if ((int64_t)r->merge.bytes > max) {
+    if ((int64_t)bytes > max) {
         fail(&r->failure, 400, "query_too_large",
              "narrow the range or the selector, or raise query_memory_max",
-             "the merged trees need %zu bytes, query_memory_max is %lld", r->merge.bytes,
-             (long long)max);
+             "the merged trees need %zu bytes, query_memory_max is %lld", bytes, (long long)max);
         read_fail(r);
         return;
     }
     begin_round(r);
 }
 
+/* Pool thread, one for each side. */
+static void side_on_pool(uv_work_t *work)
+{
+    struct side_work *w = work->data;
+
+    merge_side(&w->read->merge, &w->read->answer, w->side);
+}
+
+static void on_side(uv_work_t *work, int status)
+{
+    struct side_work *w = work->data;
+
+    (void)status; /* never cancelled */
+    if (all_here(w->read))
+        end_round(w->read);
+}
+
+static void merge_sides(struct read *r)
+{
+    for (uint32_t s = 0; s < r->request.n_sides; s++) {
+        struct side_work *w = &r->side_works[s];
+
+        if (!merge_has_blobs(&r->merge, s))
+            continue;
+        *w = (struct side_work){.read = r, .side = s, .work.data = w};
+        r->waiting++;
+        CHECK(uv_queue_work(r->q->loop, &w->work, side_on_pool, on_side) == 0);
+    }
+    if (r->waiting == 0)
+        end_round(r);
+}
+
+/* Pool thread. */
+static void symbols_on_pool(uv_work_t *work)
+{
+    struct read *r = work->data;
+
+    merge_symbols(&r->merge);
+}
+
+static void on_symbols_merged(uv_work_t *work, int status)
+{
+    struct read *r = work->data;
+
+    (void)status;
+    merge_sides(r);
+}
+
 static void merge_the_round(struct read *r)
 {
     r->work.data = r;
-    CHECK(uv_queue_work(r->q->loop, &r->work, round_on_pool, on_round) == 0);
+    if (merge_has_symbols(&r->merge))
+        CHECK(uv_queue_work(r->q->loop, &r->work, symbols_on_pool, on_symbols_merged) == 0);
+    else
+        merge_sides(r);
 }
 
 /* A batch of blobs on its way. */
@@ -556,12 +602,12 @@ void read_start(struct query *q, struct http_request *req, enum endpoint endpoin
     r->q = q;
     r->http = req;
     r->began_ms = clock_mono_ms();
-    merge_init(&r->merge);
     if (request_read(&r->request, endpoint, req, clock_wall_ns(), q->options->nodes_max,
                      &r->failure) != 0) {
         read_fail(r);
         return;
     }
+    merge_init(&r->merge, r->request.n_sides);
     r->answer.n_sides = r->request.n_sides;
     /* A table sums a function's lines where they stand. */
     r->answer.granularity = endpoint == ENDPOINT_TOP ? GRANULARITY_LINE : r->request.granularity;
