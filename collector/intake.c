@@ -13,26 +13,14 @@
 
 enum { AGENT_MAX = 128 };
 
-/* Bytes of the UTF-8 character at s (RFC 3629), 0 if there is none. */
-static size_t utf8_len(struct bytes s)
-{
-    uint8_t c = s.data[0];
-    size_t n = c < 0x80                ? 1
-               : c >= 0xc2 && c < 0xe0 ? 2
-               : c >= 0xe0 && c < 0xf0 ? 3
-               : c >= 0xf0 && c < 0xf5 ? 4
-                                       : 0;
-
-    return n && n <= s.len && utf8_valid(bytes_of(s.data, n)) ? n : 0;
-}
-
 /* How much of s is clean text. */
 static size_t clean_len(struct bytes s)
 {
     size_t at = 0, n;
+    uint32_t c;
 
     for (; at < s.len && s.data[at] >= ' ' && s.data[at] != 0x7f; at += n)
-        if (!(n = utf8_len(bytes_of(s.data + at, s.len - at))))
+        if (!(n = utf8_char(bytes_of(s.data + at, s.len - at), &c)))
             break;
     return at;
 }

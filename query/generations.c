@@ -47,6 +47,18 @@ void generations_deinit(struct generations *gs)
         generation_free(container_of(it, struct generation, link));
 }
 
+/* Answers are written under the read lock: among many of them nobody would ever get to apply what is
+ * new, were writers not let in first. No thread takes it twice. */
+static void lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attr;
+
+    CHECK(pthread_rwlockattr_init(&attr) == 0);
+    CHECK(pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) == 0);
+    CHECK(pthread_rwlock_init(lock, &attr) == 0);
+    pthread_rwlockattr_destroy(&attr);
+}
+
 static struct generation *generation_new(uint32_t partition, struct hash128 sid, uint64_t number,
                                          uint64_t epoch)
 {
@@ -59,7 +71,7 @@ static struct generation *generation_new(uint32_t partition, struct hash128 sid,
     g->epoch = epoch;
     g->symbols = symbols_new();
     by_function_update(&g->by_function, g->symbols);
-    CHECK(pthread_rwlock_init(&g->lock, NULL) == 0);
+    lock_init(&g->lock);
     return g;
 }
 

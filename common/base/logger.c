@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -53,27 +54,6 @@ int log_level_parse(const char *s, enum log_level *ret)
     return -EINVAL;
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 if there is none; ret_cp gets the code point. */
-static size_t utf8_take(struct bytes s, uint32_t *ret_cp)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t first = s.data[0];
-    size_t n = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    uint32_t cp = n == 1 ? first : first & (0x7f >> n);
-
-    if ((first >= 0x80 && first < 0xc2) || first > 0xf4 || n > s.len)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s.data[i] & 0xc0) != 0x80)
-            return 0;
-        cp = cp << 6 | (s.data[i] & 0x3f);
-    }
-    if (cp < least[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
-        return 0;
-    *ret_cp = cp;
-    return n;
-}
-
 /* Controls (C0, DEL, C1), line separators, and the marks that turn the direction of text. */
 static bool must_escape(uint32_t cp)
 {
@@ -107,7 +87,7 @@ static void append_quoted(struct buf *out, struct bytes s)
     buf_append_u8(out, '"');
     for (size_t i = 0; i < end;) {
         uint32_t cp;
-        size_t n = utf8_take(bytes_of(s.data + i, s.len - i), &cp);
+        size_t n = utf8_char(bytes_of(s.data + i, s.len - i), &cp);
 
         if (n == 0)
             buf_append_str(out, "\xef\xbf\xbd"); /* U+FFFD */

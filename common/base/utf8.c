@@ -62,6 +62,20 @@ static size_t ascii_prefix(struct bytes s)
     return i;
 }
 
+size_t utf8_char(struct bytes s, uint32_t *ret)
+{
+    size_t n = s.len ? char_len(s.data, s.len) : 0;
+    uint32_t c = n <= 1 ? 0xff : 0x7f >> n; /* the bits of the first byte that count */
+
+    if (n == 0)
+        return 0;
+    c &= s.data[0];
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | (s.data[i] & 0x3f);
+    *ret = c;
+    return n;
+}
+
 bool utf8_valid(struct bytes s)
 {
     size_t i, n;

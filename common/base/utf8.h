@@ -10,6 +10,8 @@ static inline bool utf8_is_control(uint8_t c)
     return (c < ' ' && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
 }
 
+/* Bytes of the character that s begins with, and its code point; 0: it begins with none. */
+size_t utf8_char(struct bytes s, uint32_t *ret);
 bool utf8_valid(struct bytes s);
 /* Appends s to out, each byte that is not part of a valid character as U+FFFD (as Go does it). */
 void utf8_repair(struct bytes s, struct buf *out);
