@@ -18,6 +18,17 @@ static long double weight(const struct top *top, uint32_t n_sides, const int64_t
     return fabsl(n_sides == 1 ? first : top_shown(top, 1, values[1]) - first);
 }
 
+/* By name and file: their frames' own order is that of whichever lines came first. */
+static int function_cmp(const struct symbols *s, uint32_t x, uint32_t y)
+{
+    const struct function *a = symbols_get_function(s, symbols_get_frame(s, x)->function);
+    const struct function *b = symbols_get_function(s, symbols_get_frame(s, y)->function);
+    int names = bytes_cmp(symbols_text(s, a->name), symbols_text(s, b->name));
+    int files = bytes_cmp(symbols_text(s, a->file), symbols_text(s, b->file));
+
+    return names ? names : files ? files : symbols_frame_cmp(s, x, y);
+}
+
 struct top_order {
     const struct symbols *symbols;
     int first; /* which weight comes first */
@@ -34,7 +45,7 @@ static int row_cmp(const void *va, const void *vb, void *ctx)
         if (x->weight[which] != y->weight[which])
             return x->weight[which] > y->weight[which] ? -1 : 1;
     }
-    return symbols_frame_cmp(o->symbols, x->frame, y->frame);
+    return function_cmp(o->symbols, x->frame, y->frame);
 }
 
 static bool has_weight(const struct top_row *row)
