@@ -173,7 +173,10 @@ static void reserve_numbers(struct buf *out, size_t i, size_t n)
         buf_reserve(out, (n - i < AT_ONCE ? n - i : AT_ONCE) * (NUMBER_MAX + 1));
 }
 
-void jw_ints(struct json_writer *j, const char *key, const int64_t *v, size_t n)
+/* Of one of the two; inlined for each. */
+static inline __attribute__((always_inline)) void put_array(struct json_writer *j, const char *key,
+                                                            const int64_t *ints,
+                                                            const uint32_t *ids, size_t n)
 {
     struct buf *out = j->out;
 
@@ -182,23 +185,19 @@ void jw_ints(struct json_writer *j, const char *key, const int64_t *v, size_t n)
         reserve_numbers(out, i, n);
         if (i)
             out->data[out->len++] = ',';
-        put_int(out, v[i]);
+        put_int(out, ints ? ints[i] : (int64_t)ids[i]);
     }
     jw_end(j);
 }
 
+void jw_ints(struct json_writer *j, const char *key, const int64_t *v, size_t n)
+{
+    put_array(j, key, v, NULL, n);
+}
+
 void jw_ids(struct json_writer *j, const char *key, const uint32_t *v, size_t n)
 {
-    struct buf *out = j->out;
-
-    jw_array(j, key);
-    for (size_t i = 0; i < n; i++) {
-        reserve_numbers(out, i, n);
-        if (i)
-            out->data[out->len++] = ',';
-        put_number(out, false, v[i]);
-    }
-    jw_end(j);
+    put_array(j, key, NULL, v, n);
 }
 
 /* Seventeen digits tell any two doubles apart. A whole one keeps its point: who reads it by the
