@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/files.h"
 #include "cli/progress.h"
+#include "formats/inflate.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -313,6 +314,7 @@ static void write_answer(const struct report *r, const struct answer *a, struct 
         return;
     case FORMAT_PPROF:
         answer_pprof(a, NODES_ALL, out);
+        gzip_in_place(out, GZIP_LEVEL);
         return;
     case FORMAT_JSON:
         if (strcmp(r->verb, "top") == 0)

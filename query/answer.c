@@ -13,8 +13,17 @@
 
 void answer_borrow(struct answer *a, const struct symbols *symbols, const struct by_function *b)
 {
+    CHECK(!a->symbols);
     a->symbols = symbols;
-    a->first = b->first;
+    a->functions = b;
+}
+
+void answer_give_back(struct answer *a)
+{
+    if (a->own_symbols)
+        return;
+    a->symbols = NULL;
+    a->functions = NULL;
 }
 
 void answer_deinit(struct answer *a)
@@ -25,7 +34,6 @@ void answer_deinit(struct answer *a)
         free(a->sides[s].partitions);
     }
     symbols_free(a->own_symbols);
-    by_function_deinit(&a->own_functions);
     tree_deinit(&a->tree);
     *a = (struct answer){0};
 }
@@ -40,6 +48,7 @@ static void translate(struct answer *a, struct tree *t, const struct symbols *fr
 {
     struct translation x;
 
+    CHECK(a->own_symbols); /* else it said that all are of one table */
     translation_init(&x, a->own_symbols, from);
     for (uint32_t i = 1; i < t->n; i++)
         t->frame[i] = translation_frame(&x, t->frame[i]);
@@ -64,36 +73,40 @@ void answer_add(struct answer *a, struct answer_parts *parts, uint8_t column, st
 /* Their sum, a column for each side. */
 static void zip_parts(struct tree *out, const struct answer *a, struct answer_parts *parts)
 {
-    const struct tree **in = xreallocarray(NULL, parts->n + 1, sizeof *in);
+    const struct tree **in = xreallocarray(NULL, parts->n, sizeof *in);
 
     for (size_t i = 0; i < parts->n; i++)
         in[i] = &parts->trees[i];
-    if (parts->n == 1 && a->n_sides == 1) {
-        *out = parts->trees[0];
-        parts->n = 0;
-    } else {
-        tree_zip(out, a->n_sides, in, parts->column_of, parts->n, a->symbols);
-    }
+    tree_zip(out, a->n_sides, in, parts->column_of, parts->n, a->symbols);
     free(in);
+}
+
+/* Lines to functions. */
+static void group(struct answer *a)
+{
+    struct by_function own = {0};
+    const struct by_function *f = a->functions ? a->functions : &own;
+    struct tree lines = a->tree;
+
+    if (f == &own)
+        by_function_update(&own, a->symbols);
+    a->tree = (struct tree){0};
+    tree_group(&a->tree, &lines, f->first, f->rank);
+    tree_deinit(&lines);
+    by_function_deinit(&own);
 }
 
 void answer_zip(struct answer *a, struct answer_parts *parts)
 {
-    struct tree lines = {0};
-
     own_table(a);
-    if (a->own_symbols) {
-        symbols_rank(a->own_symbols);
-        by_function_update(&a->own_functions, a->symbols);
-        a->first = a->own_functions.first;
-    }
-    zip_parts(&lines, a, parts);
-    if (a->granularity == GRANULARITY_FUNCTION) {
-        tree_group(&a->tree, &lines, a->first, a->symbols);
-        tree_deinit(&lines);
+    if (parts->n == 1 && a->n_sides == 1) {
+        a->tree = parts->trees[0];
+        parts->n = 0;
     } else {
-        a->tree = lines;
+        zip_parts(&a->tree, a, parts);
     }
+    if (a->granularity == GRANULARITY_FUNCTION)
+        group(a);
     for (uint32_t s = 0; s < a->n_sides; s++)
         a->sides[s].saturated = a->tree.saturated;
     for (size_t i = 0; i < parts->n; i++)

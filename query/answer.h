@@ -42,14 +42,15 @@ struct answer {
     struct answer_side sides[SIDES_MAX];
     enum granularity granularity;
     const struct symbols *symbols;
-    const uint32_t *first; /* [frame] the first of its function (profile/by_function.h) */
+    const struct by_function *functions; /* of symbols; NULL: not known */
     struct tree tree; /* frames of symbols (by function: the first of each); column i is side i */
-    struct symbols *own_symbols; /* what symbols and first are of, unless borrowed */
-    struct by_function own_functions;
+    struct symbols *own_symbols; /* what symbols is, unless borrowed */
 };
 
-/* Before the first part: all parts are of one table, which lives as long as the answer. */
+/* Before the first part: all parts are of one table, which stays until answer_give_back, behind
+ * which nothing is asked of its names. */
 void answer_borrow(struct answer *a, const struct symbols *symbols, const struct by_function *b);
+void answer_give_back(struct answer *a);
 void answer_deinit(struct answer *a);
 
 /*
@@ -75,6 +76,6 @@ void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit,
  * one profile (query/top.h). */
 void answer_top_text(const struct answer *a, enum top_sort sort, uint32_t limit, struct buf *out);
 void answer_folded(const struct answer *a, uint32_t max_nodes, struct buf *out);
-void answer_pprof(const struct answer *a, uint32_t max_nodes, struct buf *out); /* gzip'd */
+void answer_pprof(const struct answer *a, uint32_t max_nodes, struct buf *out); /* not gzip'd */
 
 #endif

@@ -279,6 +279,7 @@ static void json_top_row(struct json_writer *j, const struct answer *a, const st
 
 void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit, struct buf *out)
 {
+    struct answer_side side = a->sides[0];
     struct json_writer w, *j = &w;
     struct buf name = {0};
     struct top top;
@@ -287,7 +288,8 @@ void answer_top_json(const struct answer *a, enum top_sort sort, uint32_t limit,
     jw_begin(j, out);
     jw_object(j, NULL);
     json_type(j, a);
-    json_side(j, &a->sides[0], top.sum[0]);
+    side.saturated += top.saturated;
+    json_side(j, &side, top.sum[0]);
     jw_array(j, "functions");
     for (size_t i = 0; i < top.n && i < limit; i++)
         json_top_row(j, a, &top.rows[i], &name);

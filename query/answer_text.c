@@ -2,7 +2,6 @@
 #include "query/answer.h"
 
 #include "formats/folded.h"
-#include "formats/inflate.h"
 #include "formats/pprof.h"
 #include "query/top.h"
 
@@ -173,11 +172,8 @@ void answer_pprof(const struct answer *a, uint32_t max_nodes, struct buf *out)
     const struct answer_side *side = &a->sides[a->n_sides - 1];
     struct bytes type = buf_bytes(&side->type);
     struct tree pruned = {0};
-    struct buf raw = {0};
 
     pprof_write_tree(at_most(a, max_nodes, &pruned), a->symbols, type_part(type, 1),
-                     type_part(type, 2), side->range.from_ns, side->duration_ns, &raw);
-    gzip(buf_bytes(&raw), GZIP_LEVEL, out);
-    buf_deinit(&raw);
+                     type_part(type, 2), side->range.from_ns, side->duration_ns, out);
     tree_deinit(&pruned);
 }

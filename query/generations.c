@@ -47,8 +47,8 @@ void generations_deinit(struct generations *gs)
         generation_free(container_of(it, struct generation, link));
 }
 
-/* Answers are written under the read lock: among many of them nobody would ever get to apply what is
- * new, were writers not let in first. No thread takes it twice. */
+/* Answers are written under the read lock: among many of them nobody would ever get to apply what
+ * is new, were writers not let in first. No thread takes it twice. */
 static void lock_init(pthread_rwlock_t *lock)
 {
     pthread_rwlockattr_t attr;

@@ -54,17 +54,17 @@ static void waiting_flush(struct waiting *w)
 
     if (w->n == 0)
         return;
-    if (w->n == 1 && w->to->sum.n == 0) { /* a range of one window, as most differences have */
-        w->to->sum = w->at[0].tree;
-        w->at[0].tree = (struct tree){0};
-        w->n = w->nodes = 0;
-        return;
-    }
     if (w->to->sum.n > 0)
         in[n++] = &w->to->sum;
     for (size_t i = 0; i < w->n; i++)
         in[n++] = &w->at[i].tree;
-    tree_zip(&sum, 1, in, NULL, n, w->symbols);
+    if (n == 1) { /* a range of one window, as most differences have */
+        sum = w->at[0].tree;
+        w->at[0].tree = (struct tree){0};
+    } else {
+        tree_zip(&sum, 1, in, NULL, n, w->symbols);
+    }
+    tree_trim(&sum); /* it stays until the answer, and is charged for */
     tree_deinit(&w->to->sum);
     w->to->sum = sum;
     w->n = w->nodes = 0;
@@ -104,7 +104,8 @@ static void accumulate(struct merge *m, struct answer *a, uint32_t which, struct
     w->symbols = h->generation->symbols;
     for (size_t i = 0; i < m->n_blobs; i++)
         if (m->blobs[i].accumulator == which)
-            waiting_add(w, m->z[w->to->side], buf_bytes(&m->blobs[i].bytes), &a->sides[w->to->side]);
+            waiting_add(w, m->z[w->to->side], buf_bytes(&m->blobs[i].bytes),
+                        &a->sides[w->to->side]);
     waiting_flush(w);
     pthread_rwlock_unlock(&h->generation->lock);
 }
@@ -223,8 +224,9 @@ void merge_finish(struct merge *m, struct answer *a)
     answer_zip(a, &parts);
 }
 
-void merge_let_go(struct merge *m)
+void merge_let_go(struct merge *m, struct answer *a)
 {
+    answer_give_back(a);
     if (m->borrowed)
         pthread_rwlock_unlock(&m->borrowed->lock);
     m->borrowed = NULL;

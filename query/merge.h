@@ -46,12 +46,13 @@ struct merge {
 void merge_init(struct merge *m, uint32_t n_sides);
 void merge_deinit(struct merge *m); /* the held generations have been put back */
 
-/* A round. Whether there is anything to do in a step is asked first: most rounds bring no symbols. */
+/* A round. Whether there is anything to do in a step is asked first: most rounds bring no
+ * symbols. */
 bool merge_has_symbols(const struct merge *m);
 void merge_symbols(struct merge *m);
 bool merge_has_blobs(const struct merge *m, uint32_t side);
-/* Adds the round's blobs of a side to its sums and their figures to a->sides[side]. Blobs that cannot
- * be read count as gaps. */
+/* Adds the round's blobs of a side to its sums and their figures to a->sides[side]. Blobs that
+ * cannot be read count as gaps. */
 void merge_side(struct merge *m, struct answer *a, uint32_t side);
 /* Forgets the blobs; returns the bytes of the sums. */
 size_t merge_end_round(struct merge *m);
@@ -59,6 +60,6 @@ size_t merge_end_round(struct merge *m);
 /* The tree of all sums. Where they are of one generation it has that one's frames, and the answer
  * borrows its table: it is locked until merge_let_go, on the same thread. */
 void merge_finish(struct merge *m, struct answer *a);
-void merge_let_go(struct merge *m);
+void merge_let_go(struct merge *m, struct answer *a);
 
 #endif

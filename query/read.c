@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/logger.h"
 #include "base/xalloc.h"
+#include "formats/inflate.h"
 #include "query/choose.h"
 #include "query/merge.h"
 #include "query/plan.h"
@@ -100,8 +101,8 @@ static void note_store_error(struct read *r, int error)
         failure_of_store(&r->failure, error);
 }
 
-/* A reply has come, or work of the pool is done. True: it was the last one, and the reading goes on;
- * false: wait, or it has ended. */
+/* A reply has come, or work of the pool is done. True: it was the last one, and the reading goes
+ * on; false: wait, or it has ended. */
 static bool all_here(struct read *r)
 {
     if (--r->waiting > 0)
@@ -295,7 +296,10 @@ static void finish_on_pool(uv_work_t *work)
 
     merge_finish(&r->merge, &r->answer);
     write_answer(r);
-    merge_let_go(&r->merge);
+    merge_let_go(&r->merge, &r->answer);
+    if (r->request.endpoint != ENDPOINT_TOP && r->request.format == FORMAT_PPROF)
+        gzip_in_place(&r->out,
+                      GZIP_LEVEL); /* without the lock: it takes longer than all the rest */
 }
 
 static void respond(struct read *r)

@@ -61,10 +61,16 @@ int request_only(const struct http_request *req, const char *const *names, struc
     return check_once(req, f);
 }
 
+static int bad_with(struct failure *f, const char *name, struct bytes value, const char *what,
+                    const char *hint)
+{
+    return fail(f, 400, "parameter_bad", hint, "%s=\"%.*s\": %s", name,
+                (int)(value.len < 100 ? value.len : 100), (const char *)value.data, what);
+}
+
 static int bad(struct failure *f, const char *name, struct bytes value, const char *what)
 {
-    return fail(f, 400, "parameter_bad", NULL, "%s=\"%.*s\": %s", name,
-                (int)(value.len < 100 ? value.len : 100), (const char *)value.data, what);
+    return bad_with(f, name, value, what, NULL);
 }
 
 /* ---- ranges -----------------------------------------------------------------------------------
@@ -147,8 +153,9 @@ static int read_side(struct request_side *side, const struct http_request *req, 
 /* ---- the rest ---------------------------------------------------------------------------------
  */
 
+/* hint: what says how large it may be; or NULL. */
 static int read_uint(const struct http_request *req, const char *name, int64_t min, int64_t max,
-                     uint32_t *inout, struct failure *f)
+                     const char *hint, uint32_t *inout, struct failure *f)
 {
     struct bytes value = http_param(req, name);
     char text[24], what[64];
@@ -160,7 +167,7 @@ static int read_uint(const struct http_request *req, const char *name, int64_t m
              (const char *)value.data);
     snprintf(what, sizeof what, "not a number from %lld to %lld", (long long)min, (long long)max);
     if (value.len > 20 || option_parse_int(text, min, max, &v) != 0)
-        return bad(f, name, value, what);
+        return bad_with(f, name, value, what, hint);
     *inout = (uint32_t)v;
     return 0;
 }
@@ -190,6 +197,7 @@ static int read_form(struct request *out, const struct http_request *req, int64_
     static const char *const formats[] = {"json", "pprof", "folded", NULL};
     static const char *const sorts[] = {"self", "total", NULL};
     int granularity = GRANULARITY_FUNCTION, format = FORMAT_JSON, sort = TOP_BY_SELF;
+    bool json;
 
     if (read_word(req, "format", formats, &format, f) != 0 ||
         read_word(req, "granularity", granularities, &granularity, f) != 0 ||
@@ -198,14 +206,15 @@ static int read_form(struct request *out, const struct http_request *req, int64_
     out->format = (enum answer_format)format;
     out->granularity = format == FORMAT_PPROF ? GRANULARITY_LINE : (enum granularity)granularity;
     out->sort = (enum top_sort)sort;
-    out->max_nodes = format == FORMAT_JSON ? NODES_DEFAULT : NODES_ALL;
-    if ((int64_t)out->max_nodes > nodes_max && format == FORMAT_JSON)
+    json = format == FORMAT_JSON;
+    out->max_nodes = json ? NODES_DEFAULT : NODES_ALL;
+    if ((int64_t)out->max_nodes > nodes_max && json)
         out->max_nodes = (uint32_t)nodes_max;
     out->limit = LIMIT_DEFAULT;
-    if (read_uint(req, "max_nodes", 2, format == FORMAT_JSON ? nodes_max : INT32_MAX,
-                  &out->max_nodes, f))
+    if (read_uint(req, "max_nodes", 2, json ? nodes_max : INT32_MAX,
+                  json ? "nodes_max is the most that may be asked for" : NULL, &out->max_nodes, f))
         return FAILURE;
-    return read_uint(req, "limit", 1, INT32_MAX, &out->limit, f);
+    return read_uint(req, "limit", 1, INT32_MAX, NULL, &out->limit, f);
 }
 
 int request_read(struct request *out, enum endpoint endpoint, const struct http_request *req,

@@ -66,21 +66,73 @@ static int64_t sum_of(const struct tree *t, uint32_t column)
     return sum;
 }
 
-/* A function's row is that of its first frame. */
-static void fill(struct top *top, const struct answer *a, uint32_t n)
-{
-    int64_t *self = xcalloc(n, sizeof *self), *total = xcalloc(n, sizeof *total);
+/* The functions that a tree has, numbered from 1: what it costs follows the tree, however large the
+ * table is. */
+struct numbering {
+    uint32_t *number; /* [frame] calloc'ed: pages that nobody asks for are not there */
+    uint32_t *frame;  /* [number] the function's first */
+    uint32_t n;
+    size_t cap;
+};
 
-    for (uint32_t s = 0; s < a->n_sides; s++) {
-        tree_by_group(&a->tree, s, a->first, n, self, total);
-        top->sum[s] = sum_of(&a->tree, s);
-        for (uint32_t i = 1; i < n; i++) {
-            top->rows[i].self[s] = self[i];
-            top->rows[i].total[s] = total[i];
+static void number_functions(struct numbering *nb, const struct tree *t, const uint32_t *first,
+                             uint32_t n_frames)
+{
+    *nb = (struct numbering){.number = xcalloc(n_frames, sizeof *nb->number), .n = 1};
+    XGROW(nb->frame, nb->cap, 1);
+    nb->frame[0] = 0;
+    for (uint32_t i = 1; i < t->n; i++) {
+        uint32_t frame = t->frame[i], function = first[frame];
+
+        if (nb->number[function] == 0) {
+            XGROW(nb->frame, nb->cap, (size_t)nb->n + 1);
+            nb->frame[nb->n] = function;
+            nb->number[function] = nb->n++;
         }
+        nb->number[frame] = nb->number[function];
+    }
+}
+
+static void numbering_deinit(struct numbering *nb)
+{
+    free(nb->number);
+    free(nb->frame);
+}
+
+static void add_column(struct top *top, const struct answer *a, const struct numbering *nb,
+                       uint32_t s)
+{
+    int64_t *self = xcalloc(nb->n, sizeof *self), *total = xcalloc(nb->n, sizeof *total);
+
+    top->saturated += tree_by_group(&a->tree, s, nb->number, nb->n, self, total);
+    top->sum[s] = sum_of(&a->tree, s);
+    for (uint32_t i = 1; i < nb->n; i++) {
+        top->rows[i].self[s] = self[i];
+        top->rows[i].total[s] = total[i];
     }
     free(self);
     free(total);
+}
+
+static void make_rows(struct top *top, const struct answer *a, const uint32_t *first)
+{
+    struct numbering nb;
+
+    number_functions(&nb, &a->tree, first, symbols_n_frames(a->symbols));
+    top->rows = xcalloc(nb.n, sizeof *top->rows);
+    for (uint32_t s = 0; s < a->n_sides; s++)
+        add_column(top, a, &nb, s);
+    for (uint32_t i = 1; i < nb.n; i++) {
+        struct top_row row = top->rows[i];
+
+        if (!has_weight(&row))
+            continue;
+        row.frame = nb.frame[i];
+        row.weight[0] = weight(top, a->n_sides, row.self);
+        row.weight[1] = weight(top, a->n_sides, row.total);
+        top->rows[top->n++] = row;
+    }
+    numbering_deinit(&nb);
 }
 
 static uint64_t mean_of(const struct answer_side *s)
@@ -92,24 +144,17 @@ static uint64_t mean_of(const struct answer_side *s)
 
 void top_init(struct top *top, const struct answer *a, enum top_sort sort)
 {
-    uint32_t n = symbols_n_frames(a->symbols);
     struct top_order order = {a->symbols, sort == TOP_BY_SELF ? 0 : 1};
+    struct by_function own = {0};
 
-    *top = (struct top){.rows = xcalloc(n, sizeof *top->rows)};
+    *top = (struct top){0};
     for (uint32_t s = 0; s < SIDES_MAX; s++)
         top->mean_of[s] = mean_of(&a->sides[s]);
-    fill(top, a, n);
-    for (uint32_t i = 1; i < n; i++) {
-        struct top_row row = top->rows[i];
-
-        if (!has_weight(&row))
-            continue;
-        row.frame = i;
-        row.weight[0] = weight(top, a->n_sides, row.self);
-        row.weight[1] = weight(top, a->n_sides, row.total);
-        top->rows[top->n++] = row;
-    }
+    if (!a->functions)
+        by_function_update(&own, a->symbols);
+    make_rows(top, a, a->functions ? a->functions->first : own.first);
     qsort_r(top->rows, top->n, sizeof *top->rows, row_cmp, &order);
+    by_function_deinit(&own);
 }
 
 void top_deinit(struct top *top)

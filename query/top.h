@@ -5,7 +5,7 @@
 #include "query/answer.h"
 
 struct top_row {
-    uint32_t frame; /* one of the function's */
+    uint32_t frame; /* the function's first */
     int64_t self[SIDES_MAX], total[SIDES_MAX];
     long double weight[2]; /* of self and of total: |v| of one side, |b − a| of two, as shown */
 };
@@ -14,11 +14,12 @@ struct top {
     struct top_row *rows; /* in order; functions that have only zeros are not there */
     size_t n;
     int64_t sum[SIDES_MAX];
+    uint64_t saturated; /* additions that a function's lines took beyond int64_t */
     uint64_t mean_of[SIDES_MAX]; /* profiles that a value shown is the mean of; 1 of a flow */
 };
 
-/* Whatever granularity the answer has: lines of a function are summed, and recursion counts once. Of a
- * difference, rows go by |b − a|, as they are shown. */
+/* Whatever granularity the answer has: lines of a function are summed, and recursion counts once.
+ * Of a difference, rows go by |b − a|, as they are shown. */
 void top_init(struct top *top, const struct answer *a, enum top_sort sort);
 void top_deinit(struct top *top);
 

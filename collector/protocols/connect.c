@@ -22,7 +22,6 @@ const char *connect_code(int http_status)
     return http_status < 500 ? "invalid_argument" : "internal";
 }
 
-/* What a message cites may be cut in the middle of a character, or no text at all. */
 static void write_error(int status, const struct failure *f, struct buf *out)
 {
     struct buf message = {0};

@@ -266,3 +266,12 @@ void gzip(struct bytes in, int level, struct buf *out)
     out->len += libdeflate_gzip_compress(c, in.data, in.len, out->data + out->len, bound);
     libdeflate_free_compressor(c);
 }
+
+void gzip_in_place(struct buf *b, int level)
+{
+    struct buf out = {0};
+
+    gzip(buf_bytes(b), level, &out);
+    buf_deinit(b);
+    *b = out;
+}

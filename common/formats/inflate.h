@@ -28,5 +28,6 @@ int inflate(struct inflater *inf, struct bytes in, size_t max_bytes, struct buf 
  * profile, in half the time. */
 enum { GZIP_LEVEL = 4 };
 void gzip(struct bytes in, int level, struct buf *out);
+void gzip_in_place(struct buf *b, int level);
 
 #endif

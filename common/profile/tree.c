@@ -1,7 +1,7 @@
 /*
  * How it works. A sorted preorder list of (depth, frame) *is* the tree, so every operation is a
- * sweep. Merging is in tree_zip.c, pruning in tree_prune.c, the stored form in tree_code.c; here
- * are what they share, the way from stacks to a tree, and sums.
+ * sweep. Merging is in tree_zip.c, pruning in tree_prune.c, grouping in tree_group.c, the stored
+ * form in tree_code.c; here are what they share, the way from stacks to a tree, and sums.
  *
  * From stacks: leaves are picked and their values added up; from those that have a weight the nodes
  * above are picked, up to one that was before. A node's place among the picked is in its mark. Then
@@ -45,6 +45,17 @@ void tree_begin(struct tree *t, uint32_t n_columns, size_t n)
     t->saturated = 0;
 }
 
+void tree_trim(struct tree *t)
+{
+    if (t->n == 0 || t->cap == t->n)
+        return;
+    t->depth = xreallocarray(t->depth, t->n, sizeof *t->depth);
+    t->frame = xreallocarray(t->frame, t->n, sizeof *t->frame);
+    for (uint32_t c = 0; c < t->n_columns; c++)
+        t->self[c] = xreallocarray(t->self[c], t->n, sizeof *t->self[c]);
+    t->cap = t->n;
+}
+
 void tree_copy(struct tree *out, const struct tree *t)
 {
     if (t->n == 0) {
@@ -60,12 +71,9 @@ void tree_copy(struct tree *out, const struct tree *t)
     out->saturated = t->saturated;
 }
 
-/*
- * Going backwards, a node has something
- * kept below it exactly if the node kept last is deeper: whatever stands between them was dropped,
- * and a kept node's ancestors are all kept.
- */
-void drop_weightless(struct tree *t)
+/* Going backwards, a node has something kept below it exactly if the node kept last is deeper:
+ * whatever stands between them was dropped, and a kept node's ancestors are all kept. */
+void tree_drop_weightless(struct tree *t)
 {
     uint32_t kept = t->n; /* nodes [kept, n) are kept */
     size_t n;
@@ -84,7 +92,7 @@ void drop_weightless(struct tree *t)
     t->n = (uint32_t)n;
 }
 
-const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own)
+const struct ranks *tree_ranks(const struct symbols *sym, struct ranks *own)
 {
     const struct ranks *ranks = symbols_ranks(sym);
 
@@ -292,13 +300,13 @@ void tree_totals(const struct tree *t, uint32_t column, int64_t *total)
  * A group's total is the sum over its topmost nodes: one that has the same group above it is
  * already in that one's total. open[g] counts the nodes of g on the path to the current node.
  */
-void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group, uint32_t n_groups,
-                   int64_t *self, int64_t *total)
+uint64_t tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group,
+                       uint32_t n_groups, int64_t *self, int64_t *total)
 {
     int64_t *node_total = xcalloc(t->n, sizeof *node_total);
     uint32_t *path = xcalloc((size_t)tree_max_depth(t) + 1, sizeof *path);
     uint32_t *open = xcalloc(n_groups, sizeof *open);
-    uint64_t saturated = 0;
+    uint64_t saturated = 0, of_totals = 0;
     uint32_t top = 0; /* path[1 .. top] are open */
 
     memset(self, 0, n_groups * sizeof *self);
@@ -314,9 +322,10 @@ void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group,
         path[top] = g;
         self[g] = add_saturating(self[g], t->self[column][i], &saturated);
         if (open[g]++ == 0)
-            total[g] = add_saturating(total[g], node_total[i], &saturated);
+            total[g] = add_saturating(total[g], node_total[i], &of_totals);
     }
     free(node_total);
     free(path);
     free(open);
+    return saturated;
 }

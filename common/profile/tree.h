@@ -30,6 +30,9 @@ struct tree {
 /* A zeroed tree is valid and empty. */
 void tree_deinit(struct tree *t);
 
+/* Gives back what it has room for beyond its nodes. */
+void tree_trim(struct tree *t);
+
 /* Replaces out, which is not t, by t. */
 void tree_copy(struct tree *out, const struct tree *t);
 
@@ -51,11 +54,14 @@ void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
                    const struct symbols *sym);
 /* Replaces every frame id by map[id], in place (symbols_merge made the map). */
 void tree_remap(struct tree *t, const uint32_t *map);
-/* The same where map makes one of several frames, and puts them in another order: siblings that become
- * one are one node, with the sum of their values and the children of all. t has a root; replaces out,
- * which is not t. */
-void tree_group(struct tree *out, const struct tree *t, const uint32_t *map,
-                const struct symbols *sym);
+/*
+ * The same where map makes one of several frames: siblings that become one are one node, with the
+ * sum of their values and the children of all. rank[frame id] orders what map gives, and is equal
+ * exactly where map is: siblings of the result rise by it, so that it is canonical only if that is
+ * the order of symbols_frame_cmp. map[0] is 0. t has a root and is not pruned; replaces out, which
+ * is not t.
+ */
+void tree_group(struct tree *out, const struct tree *t, const uint32_t *map, const uint32_t *rank);
 
 /* total[i] = self of i and all below it, per column; one reverse sweep. total has t->n entries. */
 void tree_totals(const struct tree *t, uint32_t column, int64_t *total);
@@ -63,10 +69,10 @@ void tree_totals(const struct tree *t, uint32_t column, int64_t *total);
 /*
  * Sums by a key of the caller's, for tables of functions: group[frame id] is an index below n_groups.
  * Self is that of the group's nodes; total counts a stack once however often the group recurs in it.
- * The root is in no group. Not for pruned trees.
+ * The root is in no group. Not for pruned trees. Returns how many additions to self saturated.
  */
-void tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group, uint32_t n_groups,
-                   int64_t *self, int64_t *total);
+uint64_t tree_by_group(const struct tree *t, uint32_t column, const uint32_t *group,
+                       uint32_t n_groups, int64_t *self, int64_t *total);
 
 /*
  * What a screen shows: at most max_nodes nodes, those with the greatest weight |total| (of a

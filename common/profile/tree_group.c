@@ -1,9 +1,9 @@
 /*
  * How it works. Nodes of one parent whose frames become one are one node, and its children are the
  * children of all of them: so the result is walked in preorder with the nodes still to come on a
- * stack, those of one parent sorted by the rank of their new frame. Each is one number, rank above
- * index, and what becomes one node lies together on top. Most nodes are alone, and the only child
- * of their parent: they go straight from the input to the result.
+ * stack, those of one parent sorted by rank. Each is one number, rank above index, and what becomes
+ * one node lies together on top. Most nodes are alone, and the only child of their parent: they go
+ * straight from the input to the result.
  */
 #include "base/err.h"
 #include "base/xalloc.h"
@@ -45,7 +45,7 @@ static void find_ends(struct group *g)
 
 static inline uint64_t item_of(const struct group *g, uint32_t node)
 {
-    return (uint64_t)g->rank[g->map[g->t->frame[node]]] << 32 | node;
+    return (uint64_t)g->rank[g->t->frame[node]] << 32 | node;
 }
 
 static int item_cmp(const void *va, const void *vb)
@@ -188,21 +188,18 @@ static void emit_all(struct group *g)
     }
 }
 
-void tree_group(struct tree *out, const struct tree *t, const uint32_t *map,
-                const struct symbols *sym)
+void tree_group(struct tree *out, const struct tree *t, const uint32_t *map, const uint32_t *rank)
 {
-    struct ranks own = {0};
-    struct group g = {.t = t, .map = map, .out = out, .rank = ranks_of(sym, &own)->rank};
+    struct group g = {.t = t, .map = map, .rank = rank, .out = out};
 
-    CHECK(out != t && t->n > 0);
+    CHECK(out != t && t->n > 0 && map[0] == 0);
     tree_begin(out, t->n_columns, t->n);
     out->saturated = t->saturated;
     g.end = xreallocarray(NULL, t->n, sizeof *g.end);
     find_ends(&g);
     emit_all(&g);
     if (g.weightless)
-        drop_weightless(out);
+        tree_drop_weightless(out);
     free(g.end);
     free(g.todo);
-    ranks_deinit(&own);
 }

@@ -9,9 +9,9 @@
 void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
 uint32_t tree_max_depth(const struct tree *t);
 /* Drops leaves without weight, and what thereby becomes one. */
-void drop_weightless(struct tree *t);
+void tree_drop_weightless(struct tree *t);
 /* The table's ranks, or where they are not of all its frames, some made in `own`, a zeroed one. */
-const struct ranks *ranks_of(const struct symbols *sym, struct ranks *own);
+const struct ranks *tree_ranks(const struct symbols *sym, struct ranks *own);
 
 static inline bool has_weight(const struct tree *t, uint32_t node)
 {

@@ -405,14 +405,14 @@ static void zip_end(const struct zip *z, struct tree *out)
 {
     out->saturated = z->saturated;
     if (z->weightless)
-        drop_weightless(out);
+        tree_drop_weightless(out);
 }
 
 void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in,
               const uint8_t *column_of, size_t k, const struct symbols *sym)
 {
     struct ranks own = {0};
-    struct zip z = {.ranks = ranks_of(sym, &own), .n_columns = n_columns};
+    struct zip z = {.ranks = tree_ranks(sym, &own), .n_columns = n_columns};
     struct input *inputs = xcalloc(k, sizeof *inputs);
 
     CHECK(n_columns >= 1 && n_columns <= TREE_COLUMNS_MAX);
@@ -440,7 +440,7 @@ void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,
     const struct tree root = {
         .n = 1, .n_columns = 1, .depth = &nothing, .frame = &nothing, .self = {&none}};
     struct ranks own = {0};
-    struct zip z = {.ranks = ranks_of(sym, &own), .n_columns = 1};
+    struct zip z = {.ranks = tree_ranks(sym, &own), .n_columns = 1};
 
     CHECK(out != a && out != b);
     z.saturated = a->saturated + b->saturated;

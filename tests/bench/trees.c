@@ -230,7 +230,7 @@ static double by_function(const struct side *a, const struct side *b, uint32_t *
     tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
              (const uint8_t[]){0, 1}, 2, a->symbols);
     start = cpu_s();
-    tree_group(&functions, &both, f.first, a->symbols);
+    tree_group(&functions, &both, f.first, f.rank);
     start = cpu_s() - start;
     *ret_n = functions.n;
     by_function_deinit(&f);

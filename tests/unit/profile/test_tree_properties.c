@@ -285,33 +285,61 @@ static void grouped_by_stack(struct world *w, struct tree *out, const struct tre
     free(stack);
 }
 
-static void random_map(struct world *w, uint32_t map[64])
+/* rank: the order of frames, so that what is grouped by it is canonical. */
+static void random_map(struct world *w, uint32_t map[64], uint32_t rank[64])
 {
     uint32_t kept = 1 + random_below(&w->random, 39);
 
+    symbols_rank(w->sym);
     for (uint32_t i = 0; i < symbols_n_frames(w->sym); i++)
         map[i] = i;
     for (uint32_t i = kept; i < 40; i++)
         map[w->frames[i]] = w->frames[random_below(&w->random, kept)];
+    for (uint32_t i = 0; i < symbols_n_frames(w->sym); i++)
+        rank[i] = symbols_ranks(w->sym)->rank[map[i]];
 }
 
 static void grouping_is_that_of_mapping_stack_by_stack(void **state)
 {
     struct world *w = *state;
     struct tree out = {0}, expected = {0};
-    uint32_t map[64];
+    uint32_t map[64], rank[64];
 
     for (int round = 0; round < ROUNDS; round++) {
         w->least = round % 2 ? -3 : 0;
-        random_map(w, map);
+        random_map(w, map, rank);
         random_tree(w, &w->tree[0]);
-        tree_group(&out, &w->tree[0], map, w->sym);
+        tree_group(&out, &w->tree[0], map, rank);
         build_check_canonical(&out, w->sym);
         grouped_by_stack(w, &expected, &w->tree[0], map, 0);
         assert_same(&out, &expected);
     }
     tree_deinit(&out);
     tree_deinit(&expected);
+}
+
+static void grouping_counts_what_saturates_besides_what_had(void **state)
+{
+    struct world *w = *state;
+    struct tree *t = &w->tree[0], out = {0};
+    uint32_t a = w->frames[1], b = w->frames[2], c = w->frames[3];
+    uint32_t map[64], rank[64] = {0};
+    const uint32_t stack[] = {stacks_intern(w->st, &a, 1), stacks_intern(w->st, &b, 1),
+                              stacks_intern(w->st, &c, 1)};
+    const int64_t value[] = {INT64_MAX, 1, 5};
+
+    for (uint32_t i = 0; i < 64; i++)
+        map[i] = rank[i] = i;
+    tree_of_stacks(t, w->st, w->sym, stack, value, 3);
+    t->saturated = 2;
+    map[b] = a;
+    rank[b] = rank[a];
+    tree_group(&out, t, map, rank);
+    assert_int_equal(out.n, 3);
+    assert_int_equal(out.saturated, 3);
+    for (uint32_t i = 1; i < 3; i++)
+        assert_int_equal(out.self[0][i], out.frame[i] == a ? INT64_MAX : 5);
+    tree_deinit(&out);
 }
 
 /* Grouping two sides together is grouping each, and then putting them side by side. */
@@ -321,14 +349,14 @@ static void grouping_a_difference_groups_its_sides(void **state)
     struct tree both = {0}, out = {0}, side[2] = {{0}}, expected = {0};
     const struct tree *in[] = {&w->tree[0], &w->tree[1]}, *grouped[] = {&side[0], &side[1]};
     const uint8_t columns[] = {0, 1};
-    uint32_t map[64];
+    uint32_t map[64], rank[64];
 
     for (int round = 0; round < ROUNDS; round++) {
-        random_map(w, map);
+        random_map(w, map, rank);
         random_tree(w, &w->tree[0]);
         random_tree(w, &w->tree[1]);
         tree_zip(&both, 2, in, columns, 2, w->sym);
-        tree_group(&out, &both, map, w->sym);
+        tree_group(&out, &both, map, rank);
         build_check_canonical(&out, w->sym);
         for (uint32_t c = 0; c < 2; c++)
             grouped_by_stack(w, &side[c], &both, map, c);
@@ -433,6 +461,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(group_totals_are_those_of_counting_stack_by_stack, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(grouping_is_that_of_mapping_stack_by_stack, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(grouping_counts_what_saturates_besides_what_had, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(grouping_a_difference_groups_its_sides, setup, teardown),
         cmocka_unit_test_setup_teardown(pruning_is_exact_and_within_bounds, setup, teardown),

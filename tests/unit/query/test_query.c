@@ -809,6 +809,27 @@ static void a_query_over_its_memory_is_refused_with_the_setting(void **state)
     json_decref(j);
 }
 
+/* Sums are charged by their nodes, not by the room that was needed to make them. */
+static void what_is_charged_is_what_the_trees_need(void **state)
+{
+    enum { NODES = 2000, NODE_BYTES = 16 };
+    struct rig *rig = *state;
+    struct buf text = {0};
+
+    for (int i = 0; i < NODES; i++)
+        buf_printf(&text, "f%d 1\n", i);
+    put_one(rig, (struct put){"web", CPU, "v1", T0, buf_cstr(&text), 1});
+    put_one(rig, (struct put){"web", CPU, "v1", T0 + 60, buf_cstr(&text), 1});
+    symbols_free(rig->generation.symbols);
+    rig->generation = (struct generation_){symbols_new(), {0}, 2};
+    put_one(rig, (struct put){"web", CPU, "v1", T0 + 120, "small 1", 1});
+    rig->options.query_memory_max = (NODES + 10) * NODE_BYTES;
+    assert_int_equal(sum_of(rig, "/api/v1/flamegraph?service=web" RANGE), 2 * NODES + 1);
+    rig->options.query_memory_max = (NODES - 10) * NODE_BYTES;
+    assert_error(rig, 400, "query_too_large", "/api/v1/flamegraph?service=web" RANGE);
+    buf_deinit(&text);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -839,6 +860,7 @@ int main(void)
                                         setup_own_page, teardown),
         TEST(a_path_that_climbs_is_refused),
         TEST(a_query_over_its_memory_is_refused_with_the_setting),
+        TEST(what_is_charged_is_what_the_trees_need),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
