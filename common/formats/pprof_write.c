@@ -331,9 +331,9 @@ static void add_nodes(struct profile *p, const struct tree *t, struct translatio
 
         XGROW(path, cap, (size_t)depth + 1);
         if (depth > 0)
-            path[depth] = stacks_child(
-                p->stacks, path[depth - 1],
-                t->frame[i] == TREE_OTHER ? other : translation_frame(x, t->frame[i]));
+            path[depth] =
+                stacks_child(p->stacks, path[depth - 1],
+                             t->frame[i] == TREE_OTHER ? other : translation_frame(x, t->frame[i]));
         if (value != 0)
             profile_add(p, stacks_at(p->stacks, path[depth]), 0, &value);
     }

@@ -275,8 +275,9 @@ static void errors_are_json_with_code_message_and_hint(void **state)
     struct http_answer a = talk(f, "GET /wrong HTTP/1.1\r\nHost: x\r\n\r\n");
 
     assert_int_equal(a.status, 503);
-    assert_string_equal(buf_cstr(&a.body), "{\"code\":\"overload\",\"message\":\"bad \xef\xbf\xbd byte\","
-                                           "\"hint\":\"come again\"}\n");
+    assert_string_equal(buf_cstr(&a.body),
+                        "{\"code\":\"overload\",\"message\":\"bad \xef\xbf\xbd byte\","
+                        "\"hint\":\"come again\"}\n");
     assert_non_null(http_answer_header(&a, "Retry-After"));
     http_answer_deinit(&a);
     a = talk(f, "DELETE /echo HTTP/1.1\r\nHost: x\r\n\r\n");

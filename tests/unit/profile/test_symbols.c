@@ -200,8 +200,8 @@ static uint32_t line_of(struct symbols *s, const char *name, const char *file, u
                          .file = symbols_string(s, bytes_str(file)),
                          .start_line = (int64_t)line / 10};
 
-    return symbols_frame(s,
-                         &(struct frame){.function = symbols_function(s, &f), .line_or_address = line});
+    return symbols_frame(
+        s, &(struct frame){.function = symbols_function(s, &f), .line_or_address = line});
 }
 
 /* As the table grows: the first stays the first. */

@@ -471,8 +471,9 @@ static void windows_of_two_generations_are_merged_by_what_they_are(void **state)
     assert_int_equal(number(json_object_get(j, "b"), "sum"), 107 + 2000);
     assert_int_equal(number(j, "nodes"), 6); /* total, main, work, idle, new, other */
     json_decref(j);
-    j = get(rig, 200,
-            "/api/v1/diff?service=web&a.match=version:v1&b.match=version:v2&granularity=line" RANGE);
+    j = get(
+        rig, 200,
+        "/api/v1/diff?service=web&a.match=version:v1&b.match=version:v2&granularity=line" RANGE);
     assert_int_equal(number(j, "nodes"), 9);
     json_decref(j);
     assert_int_equal(sum_of(rig, "/api/v1/top?service=web&type=" CPU RANGE), 17 + 1001 + 2107);
