@@ -70,6 +70,7 @@ static struct generation *generation_new(uint32_t partition, struct hash128 sid,
     g->number = number;
     g->epoch = epoch;
     g->symbols = symbols_new();
+    symbols_rank(g->symbols);
     by_function_update(&g->by_function, g->symbols);
     lock_init(&g->lock);
     return g;

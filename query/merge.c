@@ -42,29 +42,21 @@ void merge_deinit(struct merge *m)
 struct waiting {
     struct accumulator *to;
     const struct symbols *symbols;
-    struct aggregate at[WAITING_TREES_MAX];
+    struct aggregate figures; /* of the one that was read last */
+    struct tree_run at[WAITING_TREES_MAX];
     size_t n, nodes;
 };
 
 static void waiting_flush(struct waiting *w)
 {
-    const struct tree *in[WAITING_TREES_MAX + 1];
+    const struct tree_run *in[WAITING_TREES_MAX];
     struct tree sum = {0};
-    size_t n = 0;
 
     if (w->n == 0)
         return;
-    if (w->to->sum.n > 0)
-        in[n++] = &w->to->sum;
     for (size_t i = 0; i < w->n; i++)
-        in[n++] = &w->at[i].tree;
-    if (n == 1) { /* a range of one window, as most differences have */
-        sum = w->at[0].tree;
-        w->at[0].tree = (struct tree){0};
-    } else {
-        tree_zip(&sum, 1, in, NULL, n, w->symbols);
-    }
-    tree_trim(&sum); /* it stays until the answer, and is charged for */
+        in[i] = &w->at[i];
+    tree_zip_runs(&sum, &w->to->sum, in, w->n, w->symbols);
     tree_deinit(&w->to->sum);
     w->to->sum = sum;
     w->n = w->nodes = 0;
@@ -79,32 +71,60 @@ static void side_add(struct answer_side *side, const struct aggregate *a)
     sketch_union(&side->instances, &a->instances);
 }
 
-static void waiting_add(struct waiting *w, struct zcodec *z, struct bytes bytes,
+static int decode_next(struct waiting *w, struct zcodec *z, struct bytes bytes)
+{
+    return aggregate_decode_run(z, &w->figures, &w->at[w->n], bytes, symbols_n_frames(w->symbols),
+                                symbols_ranks(w->symbols));
+}
+
+/* A side of one window needs no merging, and most differences are of such. */
+static int decode_only(struct waiting *w, struct zcodec *z, struct bytes bytes)
+{
+    int r = aggregate_decode(z, &w->figures, bytes, symbols_n_frames(w->symbols));
+
+    tree_deinit(&w->to->sum);
+    w->to->sum = w->figures.tree;
+    w->figures.tree = (struct tree){0};
+    return r;
+}
+
+static void waiting_add(struct waiting *w, struct zcodec *z, struct bytes bytes, bool is_only,
                         struct answer_side *side)
 {
-    struct aggregate *a = &w->at[w->n];
-
-    if (aggregate_decode(z, a, bytes, symbols_n_frames(w->symbols)) != 0) {
+    if (is_only ? decode_only(w, z, bytes) : decode_next(w, z, bytes)) {
         side->gaps++;
-        LOG(LOG_WARN, "blob_bad", F_INT("bytes", bytes.len), F_INT("generation", a->generation));
+        LOG(LOG_WARN, "blob_bad", F_INT("bytes", bytes.len),
+            F_INT("generation", w->figures.generation));
         return;
     }
-    side_add(side, a);
-    w->nodes += a->tree.n;
+    side_add(side, &w->figures);
+    if (is_only)
+        return;
+    w->nodes += w->at[w->n].n;
     if (++w->n == WAITING_TREES_MAX || w->nodes > WAITING_NODES_MAX)
         waiting_flush(w);
+}
+
+static size_t count_blobs(const struct merge *m, uint32_t which)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n_blobs; i++)
+        n += m->blobs[i].accumulator == which;
+    return n;
 }
 
 static void accumulate(struct merge *m, struct answer *a, uint32_t which, struct waiting *w)
 {
     struct held *h = &m->held[m->accumulators[which].held];
+    bool is_only = m->accumulators[which].sum.n == 0 && count_blobs(m, which) == 1;
 
     w->to = &m->accumulators[which];
     pthread_rwlock_rdlock(&h->generation->lock);
     w->symbols = h->generation->symbols;
     for (size_t i = 0; i < m->n_blobs; i++)
         if (m->blobs[i].accumulator == which)
-            waiting_add(w, m->z[w->to->side], buf_bytes(&m->blobs[i].bytes),
+            waiting_add(w, m->z[w->to->side], buf_bytes(&m->blobs[i].bytes), is_only,
                         &a->sides[w->to->side]);
     waiting_flush(w);
     pthread_rwlock_unlock(&h->generation->lock);
@@ -112,8 +132,7 @@ static void accumulate(struct merge *m, struct answer *a, uint32_t which, struct
 
 static void count_lost(const struct merge *m, struct answer *a, uint32_t which)
 {
-    for (size_t i = 0; i < m->n_blobs; i++)
-        a->sides[m->accumulators[which].side].gaps += m->blobs[i].accumulator == which;
+    a->sides[m->accumulators[which].side].gaps += count_blobs(m, which);
 }
 
 bool merge_has_symbols(const struct merge *m)
@@ -161,7 +180,8 @@ void merge_side(struct merge *m, struct answer *a, uint32_t side)
             accumulate(m, a, i, w);
     }
     for (size_t i = 0; i < WAITING_TREES_MAX; i++)
-        aggregate_deinit(&w->at[i]);
+        tree_run_deinit(&w->at[i]);
+    aggregate_deinit(&w->figures);
     free(w);
 }
 

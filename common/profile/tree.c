@@ -45,17 +45,6 @@ void tree_begin(struct tree *t, uint32_t n_columns, size_t n)
     t->saturated = 0;
 }
 
-void tree_trim(struct tree *t)
-{
-    if (t->n == 0 || t->cap == t->n)
-        return;
-    t->depth = xreallocarray(t->depth, t->n, sizeof *t->depth);
-    t->frame = xreallocarray(t->frame, t->n, sizeof *t->frame);
-    for (uint32_t c = 0; c < t->n_columns; c++)
-        t->self[c] = xreallocarray(t->self[c], t->n, sizeof *t->self[c]);
-    t->cap = t->n;
-}
-
 void tree_copy(struct tree *out, const struct tree *t)
 {
     if (t->n == 0) {

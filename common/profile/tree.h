@@ -30,9 +30,6 @@ struct tree {
 /* A zeroed tree is valid and empty. */
 void tree_deinit(struct tree *t);
 
-/* Gives back what it has room for beyond its nodes. */
-void tree_trim(struct tree *t);
-
 /* Replaces out, which is not t, by t. */
 void tree_copy(struct tree *out, const struct tree *t);
 
@@ -103,5 +100,26 @@ void tree_encode(const struct tree *t, struct buf *out);
 /* Checks everything (depth steps, 0 < frame < n_frames; the order is the writer's word). 0, or
  * -EBADMSG. */
 int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames);
+
+/*
+ * A stored tree that is only to be merged: its nodes as the numbers that merging compares, so that
+ * they are written once and not twice. A zeroed one is empty. Good only as long as the ranks are that
+ * it was decoded with.
+ */
+struct tree_run {
+    size_t n, cap;    /* nodes; words */
+    uint64_t *word;   /* key and value of each node, and behind them KEY_END (tree_zip.c) */
+    uint64_t any_bit; /* of all values */
+    int64_t sum;      /* of them, cut to int64_t at the end only */
+};
+
+void tree_run_deinit(struct tree_run *r);
+/* As tree_decode; ranks are of n_frames frames or more. */
+int tree_decode_run(struct tree_run *r, struct bytes in, uint32_t n_frames,
+                    const struct ranks *ranks);
+/* As tree_zip with one column, of k runs of sym's ranks (symbols_rank was called behind the last
+ * frame) and one tree more (n is 0: none). */
+void tree_zip_runs(struct tree *out, const struct tree *more, const struct tree_run *const *in,
+                   size_t k, const struct symbols *sym);
 
 #endif

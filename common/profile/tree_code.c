@@ -203,15 +203,55 @@ static inline bool take_difference(struct cursor *c, uint32_t *ret)
     return true;
 }
 
+/*
+ * Where nodes go as they are read: into the columns of a tree, or into a run. Which of them is
+ * known where the loops are inlined. A frame out of range is found at the end; until then it must
+ * not be looked up.
+ */
+struct sink {
+    uint32_t *depth, *frame;
+    int64_t *self;
+    uint64_t *word; /* of a run; NULL: a tree */
+    const uint32_t *rank;
+    uint32_t n_frames;
+};
+
+static INLINE void put_node(const struct sink *s, uint32_t at, uint32_t depth, uint32_t frame,
+                            const bool is_run)
+{
+    if (is_run) {
+        s->word[2 * (size_t)at] = key_of(s->rank, depth, frame < s->n_frames ? frame : 0);
+        s->word[2 * (size_t)at + 1] = 0;
+    } else {
+        s->depth[at] = depth;
+        s->frame[at] = frame;
+        s->self[at] = 0;
+    }
+}
+
+static INLINE void put_value(const struct sink *s, uint32_t at, int64_t value, const bool is_run)
+{
+    if (is_run)
+        s->word[2 * (size_t)at + 1] = (uint64_t)value;
+    else
+        s->self[at] = value;
+}
+
+/* Of a node that is not the last. */
+static INLINE bool has_child(const struct sink *s, uint32_t at, const bool is_run)
+{
+    return is_run ? depth_of(s->word[2 * (size_t)at + 2]) > depth_of(s->word[2 * (size_t)at])
+                  : s->depth[at + 1] > s->depth[at];
+}
+
 /* Nodes but the root, and leaves' values. All cursors are plain variables, so that they stay in
  * registers. */
-static bool chains_get(struct tree *t, const struct bytes column[COLUMNS], uint32_t n,
-                       uint64_t step, uint32_t n_frames, struct path *path)
+static INLINE bool chains_get(const struct sink *sink, const struct bytes column[COLUMNS],
+                              uint32_t n, uint64_t step, struct path *path, const bool is_run)
 {
+    const struct sink s = *sink;
     struct cursor ups = cursor_of(column[UP]), lengths = cursor_of(column[LENGTH]);
     struct cursor frames = cursor_of(column[FRAME]), leaves = cursor_of(column[LEAF]);
-    uint32_t *depths = t->depth, *ids = t->frame;
-    int64_t *self = t->self[0];
     uint32_t at = 1, depth = 0, greatest = 0; /* greatest frame id − 1, where 0 − 1 is above all */
     uint64_t up, length, leaf;
 
@@ -234,16 +274,17 @@ static bool chains_get(struct tree *t, const struct bytes column[COLUMNS], uint3
                 return false;
             frame += difference;
             greatest = frame - 1 > greatest ? frame - 1 : greatest;
-            on_path[d] = ids[at] = frame;
-            depths[at] = d;
+            on_path[d] = frame;
+            put_node(&s, at, d, frame, is_run);
         }
-        self[at - 1] = step_decode(leaf, step);
+        put_value(&s, at - 1, step_decode(leaf, step), is_run);
     }
-    return at == n && (n == 1 || greatest < n_frames - 1);
+    return at == n && (n == 1 || greatest < s.n_frames - 1);
 }
 
 /* Values of nodes that have children. */
-static bool inner_get(struct tree *t, struct bytes column, uint32_t n, uint64_t step)
+static INLINE bool inner_get(const struct sink *s, struct bytes column, uint32_t n, uint64_t step,
+                             const bool is_run)
 {
     struct cursor c = cursor_of(column);
     uint64_t gap, value, at = 0;
@@ -255,15 +296,15 @@ static bool inner_get(struct tree *t, struct bytes column, uint32_t n, uint64_t 
         if (gap > n || (gap == 0 && !first) || value == 0)
             return false;
         at += gap;
-        if (at + 1 >= n || t->depth[at + 1] <= t->depth[at])
+        if (at + 1 >= n || !has_child(s, (uint32_t)at, is_run))
             return false;
-        t->self[0][at] = step_decode(value, step);
+        put_value(s, (uint32_t)at, step_decode(value, step), is_run);
     }
     return true;
 }
 
-static bool nodes_get(struct tree *t, const struct bytes column[COLUMNS], uint32_t n, uint64_t step,
-                      uint32_t n_frames)
+static INLINE bool nodes_get(const struct sink *s, const struct bytes column[COLUMNS], uint32_t n,
+                             uint64_t step, const bool is_run)
 {
     struct cursor leaf = cursor_of(column[LEAF]);
     uint64_t root = 0;
@@ -272,11 +313,11 @@ static bool nodes_get(struct tree *t, const struct bytes column[COLUMNS], uint32
 
     if (n == 1 && !varint_get(&leaf, &root)) /* it is the only leaf */
         return false;
-    memset(t->self[0], 0, n * sizeof *t->self[0]);
-    t->depth[0] = t->frame[0] = 0;
-    t->self[0][0] = step_decode(root, step);
+    put_node(s, 0, 0, 0, is_run);
+    put_value(s, 0, step_decode(root, step), is_run);
     path_init(&path);
-    good = chains_get(t, column, n, step, n_frames, &path) && inner_get(t, column[INNER], n, step);
+    good = chains_get(s, column, n, step, &path, is_run) &&
+           inner_get(s, column[INNER], n, step, is_run);
     path_deinit(&path);
     return good;
 }
@@ -291,19 +332,80 @@ static bool counts_agree(const struct bytes column[COLUMNS], uint64_t n)
            count_numbers(column[FRAME]) == n - 1;
 }
 
+/* Room is made for what is there, not for what is claimed: for each node there is a frame. */
+static bool columns_get(struct bytes in, uint32_t n_frames, uint64_t *ret_n, uint64_t *ret_step,
+                        struct bytes column[COLUMNS])
+{
+    return header_get(in, ret_n, ret_step, column) && *ret_n > 0 && *ret_n < UINT32_MAX &&
+           n_frames > 0 && counts_agree(column, *ret_n);
+}
+
 int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames)
 {
     struct bytes column[COLUMNS];
+    struct sink s = {.n_frames = n_frames};
     uint64_t n, step;
 
     t->n = 0;
-    /* Room is made for what is there, not for what is claimed: for each node there is a frame. */
-    if (!header_get(in, &n, &step, column) || n == 0 || n >= UINT32_MAX || n_frames == 0 ||
-        !counts_agree(column, n))
+    if (!columns_get(in, n_frames, &n, &step, column))
         return -EBADMSG;
     tree_begin(t, 1, (size_t)n);
-    if (!nodes_get(t, column, (uint32_t)n, step, n_frames))
+    s.depth = t->depth;
+    s.frame = t->frame;
+    s.self = t->self[0];
+    if (!nodes_get(&s, column, (uint32_t)n, step, false))
         return -EBADMSG;
     t->n = (uint32_t)n;
+    return 0;
+}
+
+/* --- as a run -----------------------------------------------------------------------------------
+ */
+
+void tree_run_deinit(struct tree_run *r)
+{
+    free(r->word);
+    *r = (struct tree_run){0};
+}
+
+static void run_reserve(struct tree_run *r, size_t words)
+{
+    if (words <= r->cap)
+        return;
+    free(r->word);
+    r->word = xreallocarray(NULL, words, sizeof *r->word);
+    r->cap = words;
+}
+
+static void sum_up(struct tree_run *r, size_t n)
+{
+    __int128 sum = 0;
+
+    r->any_bit = 0;
+    for (size_t i = 0; i < n; i++) {
+        r->any_bit |= r->word[2 * i + 1];
+        sum += (int64_t)r->word[2 * i + 1];
+    }
+    r->sum = sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+}
+
+int tree_decode_run(struct tree_run *r, struct bytes in, uint32_t n_frames,
+                    const struct ranks *ranks)
+{
+    struct bytes column[COLUMNS];
+    struct sink s = {.rank = ranks->rank, .n_frames = n_frames};
+    uint64_t n, step;
+
+    CHECK(n_frames <= ranks->frames.n);
+    r->n = 0;
+    if (!columns_get(in, n_frames, &n, &step, column))
+        return -EBADMSG;
+    run_reserve(r, 2 * ((size_t)n + 1));
+    s.word = r->word;
+    if (!nodes_get(&s, column, (uint32_t)n, step, true))
+        return -EBADMSG;
+    sum_up(r, (size_t)n);
+    r->word[2 * n] = KEY_END;
+    r->n = (size_t)n;
     return 0;
 }

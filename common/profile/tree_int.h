@@ -5,6 +5,9 @@
 #include "profile/step.h"
 #include "profile/tree.h"
 
+/* Inlined with constants, so that what does not concern them costs nothing. */
+#define INLINE inline __attribute__((always_inline))
+
 /* Makes t an empty tree of n_columns with room for n nodes. Memory is kept from use to use. */
 void tree_begin(struct tree *t, uint32_t n_columns, size_t n);
 uint32_t tree_max_depth(const struct tree *t);
@@ -27,6 +30,22 @@ static inline void copy_node(struct tree *to, uint32_t at, const struct tree *fr
     to->frame[at] = from->frame[node];
     for (uint32_t c = 0; c < from->n_columns; c++)
         to->self[c][at] = from->self[c][node];
+}
+
+/*
+ * A node as one number, which rises in preorder: how far its depth is from the greatest that there
+ * can be, above its frame's rank (tree_zip.c). KEY_END is behind all.
+ */
+#define KEY_END UINT64_MAX
+
+static inline uint64_t key_of(const uint32_t *rank, uint32_t depth, uint32_t frame)
+{
+    return (uint64_t)(TREE_DEPTH_MAX - depth) << 32 | rank[frame];
+}
+
+static inline uint32_t depth_of(uint64_t key)
+{
+    return TREE_DEPTH_MAX - (uint32_t)(key >> 32);
 }
 
 #endif

@@ -27,16 +27,14 @@
 #include <stdlib.h>
 
 enum { WAYS = 4, LEVELS_MAX = 32 };
-#define INLINE inline __attribute__((always_inline))
 
 /* Nodes are words: the key, then a value of each column. Sorted, and behind them KEY_END, which has
  * room for values, too: a step reads those of all cursors, and masks them. */
 struct run {
-    size_t n, cap; /* nodes; words */
-    uint64_t *word;
+    size_t n, cap;      /* nodes; words */
+    uint64_t *word;     /* its own */
+    const uint64_t *at; /* where the nodes stand: there, or in an input that is a run */
 };
-
-#define KEY_END UINT64_MAX
 
 struct zip {
     const struct ranks *ranks;
@@ -53,21 +51,12 @@ static void run_begin(struct run *r, size_t n, uint32_t n_columns)
 
     CHECK(n < UINT32_MAX);
     r->n = 0;
-    if (words <= r->cap)
-        return;
-    free(r->word);
-    r->cap = words + words / 2;
-    r->word = xreallocarray(NULL, r->cap, sizeof *r->word);
-}
-
-static inline uint64_t key_of(const uint32_t *rank, uint32_t depth, uint32_t frame)
-{
-    return (uint64_t)(TREE_DEPTH_MAX - depth) << 32 | rank[frame];
-}
-
-static inline uint32_t depth_of(uint64_t key)
-{
-    return TREE_DEPTH_MAX - (uint32_t)(key >> 32);
+    if (words > r->cap) {
+        free(r->word);
+        r->cap = words + words / 2;
+        r->word = xreallocarray(NULL, r->cap, sizeof *r->word);
+    }
+    r->at = r->word;
 }
 
 /* A one-column tree, in the column where the result wants it. Inlined with constant columns. */
@@ -86,8 +75,23 @@ static INLINE void fill_run(const struct zip *z, struct run *r, const struct tre
     *to = KEY_END;
 }
 
-static void run_of_tree(const struct zip *z, struct run *r, const struct tree *t, uint32_t column)
+/* One of the inputs: a tree, or a run, which is taken where it is. */
+struct input {
+    const struct tree *tree;
+    const struct tree_run *run; /* if tree is NULL; of results of one column */
+    uint32_t column;
+};
+
+static void run_of_input(const struct zip *z, struct run *r, const struct input *in)
 {
+    const struct tree *t = in->tree;
+    uint32_t column = in->column;
+
+    if (!t) {
+        r->n = in->run->n;
+        r->at = in->run->word;
+        return;
+    }
     run_begin(r, t->n, z->n_columns);
     r->n = t->n;
     if (z->n_columns == 1)
@@ -121,7 +125,7 @@ static INLINE struct merging merging_begin(struct run *out, const struct run in[
                                            const uint32_t n_columns)
 {
     run_begin(out, in[0].n + in[1].n + in[2].n + in[3].n, n_columns);
-    return (struct merging){in[0].word, in[1].word, in[2].word, in[3].word, out->word, 0, false};
+    return (struct merging){in[0].at, in[1].at, in[2].at, in[3].at, out->word, 0, false};
 }
 
 static INLINE void merging_end(struct zip *z, struct run *out, const struct merging *m,
@@ -221,11 +225,6 @@ static void merge_twice_four(struct zip *z, struct run out[2], struct run (*in)[
 /* --- many ---------------------------------------------------------------------------------------
  */
 
-struct input {
-    const struct tree *tree;
-    uint32_t column;
-};
-
 /* Some of the inputs. */
 struct part {
     const struct input *in;
@@ -244,7 +243,7 @@ static struct part part_of(struct part whole, unsigned way)
 static void zip_level(struct zip *z, struct part whole, struct run out[WAYS], unsigned level)
 {
     static const struct tree bare = {.n = 0};
-    const struct input nothing = {&bare, 0};
+    const struct input nothing = {.tree = &bare};
 
     CHECK(level < LEVELS_MAX);
     for (unsigned way = 0; way < WAYS; way += 2) {
@@ -259,7 +258,7 @@ static void zip_level(struct zip *z, struct part whole, struct run out[WAYS], un
             if (many[i])
                 zip_level(z, part, deeper[i], level + 1);
             else
-                run_of_tree(z, &out[way + i], one->tree, one->column);
+                run_of_input(z, &out[way + i], one);
         }
         if (many[0] && many[1])
             merge_twice_four(z, &out[way], deeper);
@@ -272,7 +271,7 @@ static void zip_level(struct zip *z, struct part whole, struct run out[WAYS], un
 static void tree_of_run(const struct zip *z, struct tree *out, const struct run *r)
 {
     const uint32_t *frame = z->ranks->frames.id;
-    const uint64_t *from = r->word;
+    const uint64_t *from = r->at;
 
     tree_begin(out, z->n_columns, r->n + 1);
     out->depth[0] = out->frame[0] = 0;
@@ -287,6 +286,17 @@ static void tree_of_run(const struct zip *z, struct tree *out, const struct run 
     out->n = r->n ? (uint32_t)r->n : 1;
 }
 
+static uint64_t any_bit(const struct input *in)
+{
+    uint64_t bits = 0;
+
+    if (!in->tree)
+        return in->run->any_bit;
+    for (uint32_t i = 0; i < in->tree->n; i++)
+        bits |= (uint64_t)in->tree->self[0][i];
+    return bits;
+}
+
 /* Sums of k values below 2^62 / k do not overflow, and of values that are not negative none cancel.
  */
 static bool is_plain(const struct input *in, size_t k)
@@ -294,8 +304,7 @@ static bool is_plain(const struct input *in, size_t k)
     uint64_t bits = 0;
 
     for (size_t i = 0; i < k; i++)
-        for (uint32_t j = 0; j < in[i].tree->n; j++)
-            bits |= (uint64_t)in[i].tree->self[0][j];
+        bits |= any_bit(&in[i]);
     return bits < (UINT64_C(1) << 62) / (k + 1);
 }
 
@@ -417,7 +426,7 @@ void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in
 
     CHECK(n_columns >= 1 && n_columns <= TREE_COLUMNS_MAX);
     for (size_t i = 0; i < k; i++) {
-        inputs[i] = (struct input){in[i], column_of ? column_of[i] : 0};
+        inputs[i] = (struct input){.tree = in[i], .column = column_of ? column_of[i] : 0};
         CHECK(in[i] != out && in[i]->n_columns <= 1 && inputs[i].column < n_columns);
         z.saturated += in[i]->saturated;
     }
@@ -430,6 +439,22 @@ void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in
     zip_end(&z, out);
     free(inputs);
     ranks_deinit(&own);
+}
+
+void tree_zip_runs(struct tree *out, const struct tree *more, const struct tree_run *const *in,
+                   size_t k, const struct symbols *sym)
+{
+    struct zip z = {
+        .ranks = symbols_ranks(sym), .n_columns = 1, .saturated = more->n ? more->saturated : 0};
+    struct input *inputs = xcalloc(k + 1, sizeof *inputs);
+
+    CHECK(z.ranks->frames.n == symbols_n_frames(sym) && out != more && more->n_columns <= 1);
+    inputs[0] = (struct input){.tree = more};
+    for (size_t i = 0; i < k; i++)
+        inputs[i + 1] = (struct input){.run = in[i]};
+    zip_many(&z, out, inputs, k + 1);
+    zip_end(&z, out);
+    free(inputs);
 }
 
 void tree_subtract(struct tree *out, const struct tree *a, const struct tree *b,

@@ -130,28 +130,44 @@ int aggregate_peek(struct aggregate *a, struct bytes in)
     return 0;
 }
 
-static int columns_decode(struct zcodec *z, struct aggregate *a, struct bytes packed, uint8_t codec,
-                          size_t raw_len, uint32_t n_frames)
-{
-    struct bytes columns;
-    int r = zcodec_unpack(z, codec, packed, raw_len, &columns);
-
-    return r < 0 ? r : tree_decode(&a->tree, columns, n_frames);
-}
-
-int aggregate_decode(struct zcodec *z, struct aggregate *a, struct bytes in, uint32_t n_frames)
+/* The figures, and the columns of the tree in z's memory. 0 or < 0. */
+static int open_columns(struct zcodec *z, struct aggregate *a, struct bytes in, uint64_t *ret_nodes,
+                        struct bytes *ret_columns)
 {
     struct cursor body;
-    uint64_t nodes, raw;
+    uint64_t raw;
     uint8_t codec;
 
     a->tree.n = 0;
     if (blob_open(in, AGGREGATE_MAGIC, AGGREGATE_VERSION, true, &codec, &body) != 0 ||
-        !figures_get(&body, a, &nodes, &raw) || raw > AGGREGATE_RAW_MAX)
+        !figures_get(&body, a, ret_nodes, &raw) || raw > AGGREGATE_RAW_MAX)
         return -EBADMSG;
-    if (columns_decode(z, a, bytes_of(body.at, cursor_left(&body)), codec, raw, n_frames) == 0 &&
-        a->tree.n == nodes && tree_sum(&a->tree) == a->total)
+    return zcodec_unpack(z, codec, bytes_of(body.at, cursor_left(&body)), raw, ret_columns);
+}
+
+int aggregate_decode(struct zcodec *z, struct aggregate *a, struct bytes in, uint32_t n_frames)
+{
+    struct bytes columns;
+    uint64_t nodes;
+
+    if (open_columns(z, a, in, &nodes, &columns) == 0 &&
+        tree_decode(&a->tree, columns, n_frames) == 0 && a->tree.n == nodes &&
+        tree_sum(&a->tree) == a->total)
         return 0;
     a->tree.n = 0;
+    return -EBADMSG;
+}
+
+int aggregate_decode_run(struct zcodec *z, struct aggregate *a, struct tree_run *run,
+                         struct bytes in, uint32_t n_frames, const struct ranks *ranks)
+{
+    struct bytes columns;
+    uint64_t nodes;
+
+    if (open_columns(z, a, in, &nodes, &columns) == 0 &&
+        tree_decode_run(run, columns, n_frames, ranks) == 0 && run->n == nodes &&
+        run->sum == a->total)
+        return 0;
+    run->n = 0;
     return -EBADMSG;
 }

@@ -39,6 +39,9 @@ void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, st
 /* n_frames: of the generation's symbols as read (after the blob). a is zeroed, or was decoded into
  * before: its tree's memory is used again. 0 or -EBADMSG, with the tree empty. */
 int aggregate_decode(struct zcodec *z, struct aggregate *a, struct bytes in, uint32_t n_frames);
+/* The same into a run (profile/tree.h), which is empty where it fails; a's tree is empty. */
+int aggregate_decode_run(struct zcodec *z, struct aggregate *a, struct tree_run *run,
+                         struct bytes in, uint32_t n_frames, const struct ranks *ranks);
 /* The generation and figures alone, without the tree; cheap: the CRC is not looked at. */
 int aggregate_peek(struct aggregate *a, struct bytes in);
 

@@ -71,31 +71,48 @@ static void decode_tree(struct aggregate *a, struct bytes blob, const struct sym
     decode_with(codec, a, blob, symbols);
 }
 
-/* Minutes of g[0] and g[1] by turns (they may be one) into an hour of g[0]; CPU seconds. */
+/* Decodes every second minute, or all of them, of a generation; returns how many. */
+static size_t decode_minutes(struct generation *g, size_t first, size_t step,
+                             const struct tree_run **ret, uint64_t *nodes)
+{
+    static struct tree_run run[MINUTES];
+    static struct aggregate figures;
+    size_t n = 0;
+
+    symbols_rank(g->symbols); /* as the query does: once, and then for what is new */
+    for (size_t i = first; i < MINUTES; i += step) {
+        CHECK(aggregate_decode_run(codec, &figures, &run[i], buf_bytes(&g->blob[i]),
+                                   symbols_n_frames(g->symbols), symbols_ranks(g->symbols)) == 0);
+        *nodes += run[i].n;
+        ret[n++] = &run[i];
+    }
+    return n;
+}
+
+/* Minutes of g[0] and g[1] by turns (they may be one) into an hour of g[0]; CPU seconds. Those of
+ * another generation are merged in it, and then translated. */
 static double roll_up(struct generation *const g[2], struct tree *hour, uint64_t *ret_nodes,
                       double *ret_decode)
 {
-    static struct aggregate minute[MINUTES];
-    const struct tree *in[MINUTES];
+    const struct tree_run *in[MINUTES];
+    struct tree other = {0}, none = {0};
     double start = cpu_s();
-    uint32_t *map = NULL;
+    uint32_t *map;
+    size_t n;
 
+    *ret_nodes = 0;
     if (g[1] != g[0]) {
         map = xcalloc(symbols_n_frames(g[1]->symbols), sizeof *map);
         symbols_merge(g[0]->symbols, g[1]->symbols, 0, map);
+        n = decode_minutes(g[1], 1, 2, in, ret_nodes);
+        tree_zip_runs(&other, &none, in, n, g[1]->symbols);
+        tree_remap(&other, map);
+        free(map);
     }
-    symbols_rank(g[0]->symbols); /* as the aggregator does: once, and then for what is new */
-    *ret_nodes = 0;
-    for (size_t i = 0; i < MINUTES; i++) {
-        decode_tree(&minute[i], buf_bytes(&g[i & 1]->blob[i]), g[i & 1]->symbols);
-        if ((i & 1) && map)
-            tree_remap(&minute[i].tree, map);
-        in[i] = &minute[i].tree;
-        *ret_nodes += in[i]->n;
-    }
+    n = decode_minutes(g[0], 0, g[1] != g[0] ? 2 : 1, in, ret_nodes);
     *ret_decode = cpu_s() - start;
-    tree_zip(hour, 1, in, NULL, MINUTES, g[0]->symbols);
-    free(map);
+    tree_zip_runs(hour, &other, in, n, g[0]->symbols);
+    tree_deinit(&other);
     return cpu_s() - start;
 }
 

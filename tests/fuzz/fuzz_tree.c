@@ -24,6 +24,7 @@ static struct symbols *make_symbols(void)
             symbols_function(sym, &(struct function){.name = symbols_string(sym, bytes_str(name))});
         symbols_frame(sym, &f);
     }
+    symbols_rank(sym);
     return sym;
 }
 
@@ -87,6 +88,27 @@ static void check_merge(const struct symbols *sym, const struct tree *a, const s
     tree_deinit(&shown);
 }
 
+/* Read as a run it is as good or bad, and the same tree. */
+static bool decode(struct tree *t, struct bytes in, const struct symbols *sym)
+{
+    struct tree_run run = {0};
+    struct tree none = {0}, same = {0};
+    bool good = tree_decode(t, in, N_FRAMES) == 0;
+
+    CHECK((tree_decode_run(&run, in, N_FRAMES, symbols_ranks(sym)) == 0) == good);
+    CHECK(run.n == (good ? t->n : 0));
+    if (good) {
+        tree_zip_runs(&same, &none, (const struct tree_run *[]){&run}, 1, sym);
+        CHECK(same.n == t->n);
+        CHECK(memcmp(same.depth, t->depth, t->n * sizeof *t->depth) == 0);
+        CHECK(memcmp(same.frame, t->frame, t->n * sizeof *t->frame) == 0);
+        CHECK(memcmp(same.self[0], t->self[0], t->n * sizeof *t->self[0]) == 0);
+    }
+    tree_run_deinit(&run);
+    tree_deinit(&same);
+    return good;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -97,10 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
     if (!sym)
         sym = make_symbols();
-    if (len > 0 && tree_decode(&a, bytes_of(data + 1, cut - 1), N_FRAMES) == 0) {
+    if (len > 0 && decode(&a, bytes_of(data + 1, cut - 1), sym)) {
         check_encode(&a);
         check_sums(&a);
-        if (tree_decode(&b, bytes_of(data + cut, len - cut), N_FRAMES) == 0)
+        if (decode(&b, bytes_of(data + cut, len - cut), sym))
             check_merge(sym, &a, &b);
     }
     tree_deinit(&a);

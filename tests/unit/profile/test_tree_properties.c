@@ -206,6 +206,50 @@ static void decoding_undoes_encoding(void **state)
     buf_deinit(&out);
 }
 
+static void assert_run_of(const struct world *w, const struct tree *t, struct tree_run *run)
+{
+    struct buf out = {0};
+    int64_t sum = 0;
+
+    tree_encode(t, &out);
+    assert_int_equal(
+        tree_decode_run(run, buf_bytes(&out), symbols_n_frames(w->sym), symbols_ranks(w->sym)), 0);
+    for (uint32_t i = 0; i < t->n; i++)
+        sum += t->self[0][i];
+    assert_int_equal(run->n, t->n);
+    assert_int_equal(run->sum, sum);
+    buf_deinit(&out);
+}
+
+/* Stored trees merge as they do when they are decoded first; some of all, with one that was. */
+static void runs_merge_as_their_trees_do(void **state)
+{
+    struct world *w = *state;
+    struct tree expected = {0}, got = {0}, none = {0};
+    static struct tree_run run[TREES_MAX];
+    const struct tree_run *in[TREES_MAX];
+    uint32_t order[TREES_MAX];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        random_world(w);
+        symbols_rank(w->sym);
+        for (uint32_t i = 0; i < w->k; i++) {
+            order[i] = i;
+            assert_run_of(w, &w->tree[i], &run[i]);
+            in[i] = &run[i];
+        }
+        zip(w, &expected, order, w->k);
+        tree_zip_runs(&got, &none, in, w->k, w->sym);
+        assert_same(&got, &expected);
+        tree_zip_runs(&got, &w->tree[0], in + 1, w->k - 1, w->sym);
+        assert_same(&got, &expected);
+    }
+    for (uint32_t i = 0; i < TREES_MAX; i++)
+        tree_run_deinit(&run[i]);
+    tree_deinit(&expected);
+    tree_deinit(&got);
+}
+
 /* Trees of another table of symbols merge as they are once their frames are remapped. */
 static void remapped_trees_stay_sorted(void **state)
 {
@@ -457,6 +501,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_split_gives_the_same_tree, setup, teardown),
         cmocka_unit_test_setup_teardown(subtracting_undoes_adding, setup, teardown),
         cmocka_unit_test_setup_teardown(decoding_undoes_encoding, setup, teardown),
+        cmocka_unit_test_setup_teardown(runs_merge_as_their_trees_do, setup, teardown),
         cmocka_unit_test_setup_teardown(remapped_trees_stay_sorted, setup, teardown),
         cmocka_unit_test_setup_teardown(group_totals_are_those_of_counting_stack_by_stack, setup,
                                         teardown),
