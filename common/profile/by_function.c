@@ -72,18 +72,25 @@ struct functions {
     const struct symbols *s;
 };
 
+/* Of two whose hashes are equal: as good as never. */
+static int content_cmp(const struct symbols *s, uint32_t x, uint32_t y)
+{
+    const struct function *a = function_of(s, x), *b = function_of(s, y);
+    int c = bytes_cmp(symbols_text(s, a->name), symbols_text(s, b->name));
+
+    if (c == 0)
+        c = bytes_cmp(symbols_text(s, a->file), symbols_text(s, b->file));
+    return c ? c : symbols_frame_cmp(s, x, y);
+}
+
 static int function_cmp(const void *vf, uint32_t x, uint32_t y)
 {
     const struct functions *f = vf;
     const struct named *a = &f->b->function[x], *b = &f->b->function[y];
-    const struct function *fa = function_of(f->s, a->frame), *fb = function_of(f->s, b->frame);
-    int c = (a->hash > b->hash) - (a->hash < b->hash);
 
-    if (c == 0)
-        c = bytes_cmp(symbols_text(f->s, fa->name), symbols_text(f->s, fb->name));
-    if (c == 0)
-        c = bytes_cmp(symbols_text(f->s, fa->file), symbols_text(f->s, fb->file));
-    return c ? c : symbols_frame_cmp(f->s, a->frame, b->frame);
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
+    return content_cmp(f->s, a->frame, b->frame);
 }
 
 static void order_functions(struct by_function *b, const struct symbols *s)
