@@ -120,15 +120,19 @@ class RealAgents(unittest.TestCase):
             return graph["total"][0] if isinstance(graph["total"], list) else graph["total"]
         return {short for short, name in self.listed(run).items() if total(name) > 0}
 
+    def functions(self, run):
+        """(name, total) of what the service did, the most first."""
+        type_ = self.listed(run).get(run.agent.share)
+        if not type_:
+            return []
+        top = self.system.api("top", service=run.service, type=type_, match=self.match(run), limit=100000,
+                              sort="total", **RANGE)["functions"]
+        return [(f["name"], f["total"]) for f in top]
+
     def hot(self, run):
         """(hot_a's part, hot_b's part), by total: an agent may show what was inlined as leaves. None
         until both are there."""
-        type_ = self.listed(run).get(run.agent.share)
-        if not type_:
-            return None
-        top = self.system.api("top", service=run.service, type=type_, match=self.match(run), limit=100000,
-                              **RANGE)["functions"]
-        parts = [sum(f["total"] for f in top if names(f["name"], hot))
+        parts = [sum(total for name, total in self.functions(run) if names(name, hot))
                  for hot in (run.agent.hot, other(run.agent.hot))]
         return parts if all(parts) else None
 
@@ -146,7 +150,7 @@ class RealAgents(unittest.TestCase):
         except AssertionError as e:
             seen = sorted(self.seen(run))
             raise AssertionError(f"{e}\nseen: {seen}\nlacking: {sorted(run.agent.types - set(seen))}\n"
-                                 f"it said:\n{said[-2000:]}") from None
+                                 f"functions: {self.functions(run)}\nit said:\n{said[-2000:]}") from None
         share = a / (a + b)
         print(f"{run.service}: hot_a {share:.2f}; {', '.join(sorted(self.seen(run)))}", file=sys.stderr)
         self.assertGreater(share, SHARE[0])
