@@ -121,18 +121,18 @@ class RealAgents(unittest.TestCase):
         return {short for short, name in self.listed(run).items() if total(name) > 0}
 
     def functions(self, run):
-        """(name, total) of what the service did, the most first."""
+        """(name, self, total) of what the service did, the most first."""
         type_ = self.listed(run).get(run.agent.share)
         if not type_:
             return []
         top = self.system.api("top", service=run.service, type=type_, match=self.match(run), limit=100000,
                               sort="total", **RANGE)["functions"]
-        return [(f["name"], f["total"]) for f in top]
+        return [(f["name"], f["self"], f["total"]) for f in top]
 
     def hot(self, run):
         """(hot_a's part, hot_b's part), by total: an agent may show what was inlined as leaves. None
         until both are there."""
-        parts = [sum(total for name, total in self.functions(run) if names(name, hot))
+        parts = [sum(total for name, _, total in self.functions(run) if names(name, hot))
                  for hot in (run.agent.hot, other(run.agent.hot))]
         return parts if all(parts) else None
 
