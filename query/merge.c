@@ -73,8 +73,15 @@ static void side_add(struct answer_side *side, const struct aggregate *a)
 
 static int decode_next(struct waiting *w, struct zcodec *z, struct bytes bytes)
 {
-    return aggregate_decode_run(z, &w->figures, &w->at[w->n], bytes, symbols_n_frames(w->symbols),
-                                symbols_ranks(w->symbols));
+    struct tree_run *run = &w->at[w->n];
+    int r = aggregate_decode_run(z, &w->figures, run, bytes, symbols_n_frames(w->symbols),
+                                 symbols_ranks(w->symbols));
+
+    if (r != 0)
+        return r;
+    w->nodes += run->n;
+    w->n++;
+    return 0;
 }
 
 /* A side of one window needs no merging, and most differences are of such. */
@@ -98,10 +105,7 @@ static void waiting_add(struct waiting *w, struct zcodec *z, struct bytes bytes,
         return;
     }
     side_add(side, &w->figures);
-    if (is_only)
-        return;
-    w->nodes += w->at[w->n].n;
-    if (++w->n == WAITING_TREES_MAX || w->nodes > WAITING_NODES_MAX)
+    if (w->n == WAITING_TREES_MAX || w->nodes > WAITING_NODES_MAX)
         waiting_flush(w);
 }
 

@@ -297,9 +297,9 @@ static void finish_on_pool(uv_work_t *work)
     merge_finish(&r->merge, &r->answer);
     write_answer(r);
     merge_let_go(&r->merge, &r->answer);
-    if (r->request.endpoint != ENDPOINT_TOP && r->request.format == FORMAT_PPROF)
-        gzip_in_place(&r->out,
-                      GZIP_LEVEL); /* without the lock: it takes longer than all the rest */
+    /* Without the lock: it takes longer than all the rest. */
+    if (r->request.format == FORMAT_PPROF)
+        gzip_in_place(&r->out, GZIP_LEVEL);
 }
 
 static void respond(struct read *r)
@@ -613,7 +613,6 @@ void read_start(struct query *q, struct http_request *req, enum endpoint endpoin
     }
     merge_init(&r->merge, r->request.n_sides);
     r->answer.n_sides = r->request.n_sides;
-    /* A table sums a function's lines where they stand. */
-    r->answer.granularity = endpoint == ENDPOINT_TOP ? GRANULARITY_LINE : r->request.granularity;
+    r->answer.granularity = r->request.granularity;
     load_side(r, 0);
 }

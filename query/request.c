@@ -204,7 +204,10 @@ static int read_form(struct request *out, const struct http_request *req, int64_
         read_word(req, "sort", sorts, &sort, f) != 0)
         return FAILURE;
     out->format = (enum answer_format)format;
-    out->granularity = format == FORMAT_PPROF ? GRANULARITY_LINE : (enum granularity)granularity;
+    out->granularity = (enum granularity)granularity;
+    /* pprof has lines, and a table sums a function's where they stand. */
+    if (format == FORMAT_PPROF || out->endpoint == ENDPOINT_TOP)
+        out->granularity = GRANULARITY_LINE;
     out->sort = (enum top_sort)sort;
     json = format == FORMAT_JSON;
     out->max_nodes = json ? NODES_DEFAULT : NODES_ALL;

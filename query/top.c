@@ -1,6 +1,7 @@
 #include "query/top.h"
 
 #include "base/xalloc.h"
+#include "profile/numbering.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,17 +17,6 @@ static long double weight(const struct top *top, uint32_t n_sides, const int64_t
     long double first = top_shown(top, 0, values[0]);
 
     return fabsl(n_sides == 1 ? first : top_shown(top, 1, values[1]) - first);
-}
-
-/* By name and file: their frames' own order is that of whichever lines came first. */
-static int function_cmp(const struct symbols *s, uint32_t x, uint32_t y)
-{
-    const struct function *a = symbols_get_function(s, symbols_get_frame(s, x)->function);
-    const struct function *b = symbols_get_function(s, symbols_get_frame(s, y)->function);
-    int names = bytes_cmp(symbols_text(s, a->name), symbols_text(s, b->name));
-    int files = bytes_cmp(symbols_text(s, a->file), symbols_text(s, b->file));
-
-    return names ? names : files ? files : symbols_frame_cmp(s, x, y);
 }
 
 struct top_order {
@@ -45,7 +35,7 @@ static int row_cmp(const void *va, const void *vb, void *ctx)
         if (x->weight[which] != y->weight[which])
             return x->weight[which] > y->weight[which] ? -1 : 1;
     }
-    return function_cmp(o->symbols, x->frame, y->frame);
+    return by_function_cmp(o->symbols, x->frame, y->frame);
 }
 
 static bool has_weight(const struct top_row *row)
@@ -66,47 +56,25 @@ static int64_t sum_of(const struct tree *t, uint32_t column)
     return sum;
 }
 
-/* The functions that a tree has, numbered from 1: what it costs follows the tree, however large the
- * table is. */
-struct numbering {
-    uint32_t *number; /* [frame] calloc'ed: pages that nobody asks for are not there */
-    uint32_t *frame;  /* [number] the function's first */
-    uint32_t n;
-    size_t cap;
-};
-
+/* The functions that a tree has: what it costs follows the tree, however large the table is. All
+ * frames of a function get its number. */
 static void number_functions(struct numbering *nb, const struct tree *t, const uint32_t *first,
                              uint32_t n_frames)
 {
-    *nb = (struct numbering){.number = xcalloc(n_frames, sizeof *nb->number), .n = 1};
-    XGROW(nb->frame, nb->cap, 1);
-    nb->frame[0] = 0;
-    for (uint32_t i = 1; i < t->n; i++) {
-        uint32_t frame = t->frame[i], function = first[frame];
-
-        if (nb->number[function] == 0) {
-            XGROW(nb->frame, nb->cap, (size_t)nb->n + 1);
-            nb->frame[nb->n] = function;
-            nb->number[function] = nb->n++;
-        }
-        nb->number[frame] = nb->number[function];
-    }
-}
-
-static void numbering_deinit(struct numbering *nb)
-{
-    free(nb->number);
-    free(nb->frame);
+    numbering_init(nb, n_frames);
+    for (uint32_t i = 1; i < t->n; i++)
+        nb->number[t->frame[i]] = numbering_of(nb, first[t->frame[i]]);
 }
 
 static void add_column(struct top *top, const struct answer *a, const struct numbering *nb,
                        uint32_t s)
 {
-    int64_t *self = xcalloc(nb->n, sizeof *self), *total = xcalloc(nb->n, sizeof *total);
+    uint32_t n = nb->n + 1; /* numbers begin at 1 */
+    int64_t *self = xcalloc(n, sizeof *self), *total = xcalloc(n, sizeof *total);
 
-    top->saturated += tree_by_group(&a->tree, s, nb->number, nb->n, self, total);
+    top->saturated += tree_by_group(&a->tree, s, nb->number, n, self, total);
     top->sum[s] = sum_of(&a->tree, s);
-    for (uint32_t i = 1; i < nb->n; i++) {
+    for (uint32_t i = 1; i < n; i++) {
         top->rows[i].self[s] = self[i];
         top->rows[i].total[s] = total[i];
     }
@@ -119,15 +87,15 @@ static void make_rows(struct top *top, const struct answer *a, const uint32_t *f
     struct numbering nb;
 
     number_functions(&nb, &a->tree, first, symbols_n_frames(a->symbols));
-    top->rows = xcalloc(nb.n, sizeof *top->rows);
+    top->rows = xcalloc((size_t)nb.n + 1, sizeof *top->rows);
     for (uint32_t s = 0; s < a->n_sides; s++)
         add_column(top, a, &nb, s);
-    for (uint32_t i = 1; i < nb.n; i++) {
+    for (uint32_t i = 1; i <= nb.n; i++) {
         struct top_row row = top->rows[i];
 
         if (!has_weight(&row))
             continue;
-        row.frame = nb.frame[i];
+        row.frame = nb.order[i - 1];
         row.weight[0] = weight(top, a->n_sides, row.self);
         row.weight[1] = weight(top, a->n_sides, row.total);
         top->rows[top->n++] = row;

@@ -15,18 +15,11 @@
 #include "base/varint.h"
 #include "base/xalloc.h"
 #include "profile/locations.h"
+#include "profile/numbering.h"
 #include "profile/translation.h"
 #include "profile/tree.h"
 
 #include <stdlib.h>
-
-/* Ids of one kind, renumbered from 1 in order of first mention; 0 stays 0. */
-struct numbering {
-    uint32_t *number; /* [id] */
-    uint32_t *order;  /* [number - 1] id */
-    uint32_t n;
-    size_t cap;
-};
 
 struct writer {
     const struct profile *p;
@@ -38,31 +31,6 @@ struct writer {
     struct numbering strings, functions, mappings, locations;
 };
 
-static uint32_t new_number(struct numbering *nb, uint32_t id)
-{
-    XGROW(nb->order, nb->cap, (size_t)nb->n + 1);
-    nb->order[nb->n++] = id;
-    return nb->number[id] = nb->n;
-}
-
-static inline uint32_t number_of(struct numbering *nb, uint32_t id)
-{
-    uint32_t number = nb->number[id];
-
-    return number || id == 0 ? number : new_number(nb, id);
-}
-
-static void numbering_init(struct numbering *nb, uint32_t n_ids)
-{
-    *nb = (struct numbering){.number = xcalloc(n_ids, sizeof *nb->number)};
-}
-
-static void numbering_deinit(struct numbering *nb)
-{
-    free(nb->number);
-    free(nb->order);
-}
-
 static void put_number(struct buf *b, unsigned field, uint64_t v)
 {
     if (v == 0)
@@ -73,7 +41,7 @@ static void put_number(struct buf *b, unsigned field, uint64_t v)
 
 static void put_string(struct writer *w, struct buf *b, unsigned field, uint32_t string)
 {
-    put_number(b, field, number_of(&w->strings, string));
+    put_number(b, field, numbering_of(&w->strings, string));
 }
 
 /* Appends a finished message to b as a field, and empties it for the next. */
@@ -130,7 +98,7 @@ static void write_sample(struct writer *w, uint32_t row)
         return;
 
     for (uint32_t at = stacks_leaf(p->stacks, p->row_stack[row]); at; at = nodes[at].parent)
-        buf_varint(&w->part, number_of(&w->locations, nodes[at].frame));
+        buf_varint(&w->part, numbering_of(&w->locations, nodes[at].frame));
     put_message(&w->message, 1, &w->part);
     for (uint32_t t = 0; t < p->n_types; t++)
         buf_varint(&w->part, (uint64_t)p->values[t][row]);
@@ -141,7 +109,7 @@ static void write_sample(struct writer *w, uint32_t row)
 
 static void write_line(struct writer *w, uint32_t function, uint64_t line, uint64_t column)
 {
-    put_number(&w->part, 1, number_of(&w->functions, function));
+    put_number(&w->part, 1, numbering_of(&w->functions, function));
     put_number(&w->part, 2, line);
     put_number(&w->part, 3, column);
     put_message(&w->message, 4, &w->part);
@@ -156,7 +124,7 @@ static void write_locations(struct writer *w)
         if (f->function) {
             write_line(w, f->function, f->line_or_address, 0);
         } else {
-            put_number(&w->message, 2, number_of(&w->mappings, f->mapping));
+            put_number(&w->message, 2, numbering_of(&w->mappings, f->mapping));
             put_number(&w->message, 3, f->line_or_address);
         }
         put_message(w->out, 4, &w->message);
@@ -184,7 +152,7 @@ static void write_whole_locations(struct writer *w)
         const struct location *l = locations_get(all, w->locations.order[i], &lines);
 
         put_number(&w->message, 1, i + 1);
-        put_number(&w->message, 2, number_of(&w->mappings, l->mapping));
+        put_number(&w->message, 2, numbering_of(&w->mappings, l->mapping));
         put_number(&w->message, 3, locations_get_mapping(all, l->mapping)->start + l->address);
         for (uint32_t k = 0; k < l->n_lines; k++)
             write_line(w, lines[k].function, (uint64_t)lines[k].line, (uint64_t)lines[k].column);
@@ -265,7 +233,7 @@ static void write_samples(struct writer *w)
 static void write_tables(struct writer *w)
 {
     if (w->p->locations && locations_n_mappings(w->p->locations) > 1)
-        number_of(&w->mappings, 1); /* by custom the first is the program itself */
+        numbering_of(&w->mappings, 1); /* by custom the first is the program itself */
     if (w->p->locations) {
         write_whole_locations(w);
         write_whole_mappings(w);

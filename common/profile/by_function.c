@@ -72,8 +72,7 @@ struct functions {
     const struct symbols *s;
 };
 
-/* Of two whose hashes are equal: as good as never. */
-static int content_cmp(const struct symbols *s, uint32_t x, uint32_t y)
+int by_function_cmp(const struct symbols *s, uint32_t x, uint32_t y)
 {
     const struct function *a = function_of(s, x), *b = function_of(s, y);
     int c = bytes_cmp(symbols_text(s, a->name), symbols_text(s, b->name));
@@ -83,6 +82,7 @@ static int content_cmp(const struct symbols *s, uint32_t x, uint32_t y)
     return c ? c : symbols_frame_cmp(s, x, y);
 }
 
+/* Hashes that are equal are as good as never. */
 static int function_cmp(const void *vf, uint32_t x, uint32_t y)
 {
     const struct functions *f = vf;
@@ -90,7 +90,7 @@ static int function_cmp(const void *vf, uint32_t x, uint32_t y)
 
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
-    return content_cmp(f->s, a->frame, b->frame);
+    return by_function_cmp(f->s, a->frame, b->frame);
 }
 
 static void order_functions(struct by_function *b, const struct symbols *s)

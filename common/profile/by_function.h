@@ -45,4 +45,7 @@ void by_function_deinit(struct by_function *b);
 void by_function_update(struct by_function *b, const struct symbols *s);
 size_t by_function_bytes(const struct by_function *b);
 
+/* Two frames by their functions' names, then files, as a person sorts them; then by their own order. */
+int by_function_cmp(const struct symbols *s, uint32_t x, uint32_t y);
+
 #endif

@@ -111,4 +111,10 @@ static inline int64_t add_saturating(int64_t a, int64_t b, uint64_t *saturated)
     return r;
 }
 
+/* A sum that had no end, at the ends of int64_t. */
+static inline int64_t cut_to_int64(__int128 sum)
+{
+    return sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+}
+
 #endif

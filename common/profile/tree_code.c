@@ -386,7 +386,7 @@ static void sum_up(struct tree_run *r, size_t n)
         r->any_bit |= r->word[2 * i + 1];
         sum += (int64_t)r->word[2 * i + 1];
     }
-    r->sum = sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+    r->sum = cut_to_int64(sum);
 }
 
 int tree_decode_run(struct tree_run *r, struct bytes in, uint32_t n_frames,

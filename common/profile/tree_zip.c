@@ -444,8 +444,7 @@ void tree_zip(struct tree *out, uint32_t n_columns, const struct tree *const *in
 void tree_zip_runs(struct tree *out, const struct tree *more, const struct tree_run *const *in,
                    size_t k, const struct symbols *sym)
 {
-    struct zip z = {
-        .ranks = symbols_ranks(sym), .n_columns = 1, .saturated = more->n ? more->saturated : 0};
+    struct zip z = {.ranks = symbols_ranks(sym), .n_columns = 1, .saturated = more->saturated};
     struct input *inputs = xcalloc(k + 1, sizeof *inputs);
 
     CHECK(z.ranks->frames.n == symbols_n_frames(sym) && out != more && more->n_columns <= 1);

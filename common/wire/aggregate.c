@@ -66,7 +66,7 @@ static int64_t tree_sum(const struct tree *t)
 
     for (uint32_t i = 0; i < t->n; i++)
         sum += t->self[0][i];
-    return sum < INT64_MIN ? INT64_MIN : sum > INT64_MAX ? INT64_MAX : (int64_t)sum;
+    return cut_to_int64(sum);
 }
 
 void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, struct buf *out)
