@@ -2,7 +2,7 @@
  * Record: one normalised profile as it stands on the log (the Kafka value).
  *
  *   offset 0  4  magic "HRec"          8   4  raw length of the columns (u32 LE)
- *          4  1  version (2)           12  4  CRC32C of everything after byte 16 (u32 LE)
+ *          4  1  version (3)           12  4  CRC32C of everything after byte 16 (u32 LE)
  *          5  1  codec (0 none, 1 zstd)
  *          6  2  flags (0)
  *   16 varint length, RecordHeader (proto/record.proto, by protobuf-c), then the columns, which are

@@ -317,14 +317,14 @@ static bool lengths_read(struct record_decoder *d, struct cursor shared, struct 
 
 static bool strings_read(struct record_decoder *d)
 {
-    struct cursor c, shared, own;
+    struct cursor c, shared, own, texts = cursor_of(d->section[SECTION_TEXTS]);
     uint64_t sum, len = 0;
     struct bytes part;
     uint8_t *to;
     uint32_t n;
 
     if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &shared) ||
-        !column_take(&c, n, &own))
+        !column_take(&c, n, &own) || cursor_left(&c) > 0)
         return false;
     XGROW(d->text, d->cap_text, (size_t)n + 1);
     if (!lengths_read(d, shared, own, n, &sum))
@@ -336,7 +336,7 @@ static bool strings_read(struct record_decoder *d)
         return false;
     to = d->texts.data;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!varint_get(&shared, &len) || !cursor_take(&c, d->text[i].len - len, &part))
+        if (!varint_get(&shared, &len) || !cursor_take(&texts, d->text[i].len - len, &part))
             return false;
         if (len)
             memcpy(to, d->text[i - 1].data, len);
@@ -346,7 +346,7 @@ static bool strings_read(struct record_decoder *d)
         to += d->text[i].len;
         d->string.id[i] = STRING_UNSEEN;
     }
-    return cursor_left(&c) == 0;
+    return cursor_left(&texts) == 0;
 }
 
 /* The column's next entry, a string, interned. */
@@ -399,17 +399,32 @@ static bool mappings_read(struct record_decoder *d, struct symbols *s)
     return cursor_left(&c) == 0;
 }
 
+/* The inverse of the encoder's function_step, looked up; greatest < map.n. */
+static bool function_get(struct cursor *c, const struct map *m, uint32_t *greatest, uint32_t *ret)
+{
+    uint64_t step, id;
+
+    if (!varint_get(c, &step))
+        return false;
+    id = *greatest + 1 + (uint64_t)unzigzag(step); /* below 0: above all */
+    if (id >= m->n)
+        return false;
+    *greatest = id > *greatest ? (uint32_t)id : *greatest;
+    *ret = m->id[id];
+    return true;
+}
+
 static bool frames_read(struct record_decoder *d, struct symbols *s)
 {
     struct cursor c, function, mapping, line;
     struct frame f;
-    uint32_t n;
+    uint32_t n, greatest = 0;
 
     if (!table_open(d, SECTION_FRAMES, &c, &d->frame, &n) || !column_take(&c, n, &function) ||
         !column_take(&c, n, &mapping) || !column_take(&c, n, &line))
         return false;
     for (uint32_t i = 1; i <= n; i++) {
-        if (!id_get(&function, &d->function, &f.function) ||
+        if (!function_get(&function, &d->function, &greatest, &f.function) ||
             !id_get(&mapping, &d->mapping, &f.mapping) || !varint_get(&line, &f.line_or_address))
             return false;
         d->frame.id[i] = symbols_frame(s, &f);

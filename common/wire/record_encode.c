@@ -1,10 +1,10 @@
 /*
  * A part is made in two steps. *Select*: the rows of the part mark the nodes above them, nodes
  * their frames, frames their functions, and so down to strings; then each map is numbered in rising
- * order of the old ids, which keeps a parent's number below its children's, and strings in the order
- * of their texts. *Write*: each table's
- * marked entries go out as columns under their new numbers. So a part holds what its rows need and
- * no more, however large the symbols are that it was cut from.
+ * order of the old ids, which keeps a parent's number below its children's, and strings in the
+ * order of their texts. *Write*: each table's marked entries go out as columns under their new
+ * numbers. So a part holds what its rows need and no more, however large the symbols are that it
+ * was cut from.
  *
  * How many parts there are has to be known before the first goes out, since each says "k of n". The
  * common case, one part, is tried first; else the range of rows is halved until every piece fits,
@@ -35,8 +35,8 @@ enum map_kind {
     MAP_N
 };
 
-/* Which old ids are in this part, a byte each, and once they are numbered: old id → new id, and back.
- * Of what is not in the part the new id means nothing, but that of 0, none, is always 0. */
+/* Which old ids are in this part, a byte each, and once they are numbered: old id → new id, and
+ * back. Of what is not in the part the new id means nothing, but that of 0, none, is always 0. */
 struct map {
     uint8_t *in; /* eight at a time: there are zeros behind the last */
     uint32_t *id, n;
@@ -48,6 +48,11 @@ struct map {
 struct part_node {
     uint32_t parent; /* new id */
     uint32_t frame;  /* old id, and once frames are numbered the new one */
+};
+
+/* How many bytes a string shares with the one before, and how many are its own. */
+struct string_cut {
+    uint32_t shared, own;
 };
 
 enum { SPARE_MAX = 512 << 10, VARINT_BYTES_MAX = 10 };
@@ -62,10 +67,12 @@ struct record_encoder {
     int level;
     struct zcodec *z;
     struct map map[MAP_N];
-    struct buf raw, section, header, value;
+    struct buf raw, section, texts, header, value;
+    size_t texts_at; /* in raw: up to there are numbers */
     struct part_node *nodes;
-    uint32_t *shared, *breaks; /* of strings, nodes: while they are written */
-    size_t nodes_cap, shared_cap, breaks_cap;
+    uint32_t *breaks; /* of nodes, while they are written */
+    struct string_cut *cuts;
+    size_t nodes_cap, breaks_cap, cuts_cap;
     struct buf spare; /* a piece's buffer, kept for the next */
     struct piece *pieces;
     size_t n_pieces, cap_pieces;
@@ -109,11 +116,12 @@ void record_encoder_free(struct record_encoder *e)
         free(e->map[i].old);
     }
     free(e->nodes);
-    free(e->shared);
+    free(e->cuts);
     free(e->breaks);
     buf_deinit(&e->spare);
     buf_deinit(&e->raw);
     buf_deinit(&e->section);
+    buf_deinit(&e->texts);
     buf_deinit(&e->header);
     buf_deinit(&e->value);
     zcodec_free(e->z);
@@ -260,16 +268,23 @@ static void select_label_strings(struct record_encoder *e, const struct profile 
     }
 }
 
-/* In the order of their texts, so that each shares its beginning with the one before. */
+/* In the order of their texts, so that each shares its beginning with the one before. There is no
+ * branch: the new id of one that is not in the part means nothing. The empty one, which is id 0,
+ * comes first. */
 static void number_strings(struct map *string, const struct order *texts)
 {
+    uint32_t used = 0;
+
     XGROW(string->old, string->old_cap, string->n);
     string->in[0] = 0;
-    for (uint32_t i = 0; i < texts->n; i++)
-        if (string->in[texts->id[i]]) {
-            string->old[string->used++] = texts->id[i];
-            string->id[texts->id[i]] = string->used;
-        }
+    for (uint32_t i = 0; i < texts->n; i++) {
+        uint32_t old = texts->id[i];
+
+        string->old[used] = old;
+        used += string->in[old];
+        string->id[old] = used;
+    }
+    string->used = used;
 }
 
 static void select_all(struct record_encoder *e, const struct profile *p, uint32_t from,
@@ -302,14 +317,36 @@ static void write_types(struct record_encoder *e, const struct bytes *types, uin
     section_end(e, SECTION_TYPES);
 }
 
+enum { BLOCK = 32 };
+
+/* In most blocks all numbers have one byte, and where each goes does not wait for the one before.
+ */
+static inline uint8_t *put_block(uint8_t *to, const uint64_t *v, uint32_t n, uint64_t any_bit)
+{
+    if (any_bit < 0x80) {
+        for (uint32_t i = 0; i < n; i++)
+            to[i] = (uint8_t)v[i];
+        return to + n;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        to = varint_put(to, v[i]);
+    return to;
+}
+
 /* Appends the varints v of k = 0 … n - 1 to the section: a column. Room is made once. */
 #define COLUMN(e, k, n, v)                                                                         \
     do {                                                                                           \
+        uint64_t block_[BLOCK];                                                                    \
         uint8_t *at_;                                                                              \
         buf_reserve(&(e)->section, (size_t)(n)*VARINT_BYTES_MAX);                                  \
         at_ = (e)->section.data + (e)->section.len;                                                \
-        for (uint32_t k = 0; k < (n); k++)                                                         \
-            at_ = varint_put(at_, (v));                                                            \
+        for (uint32_t k = 0, n_, end_ = (n); k < end_;) {                                          \
+            uint64_t any_bit_ = 0;                                                                 \
+            uint32_t stop_ = end_ - k < BLOCK ? end_ : k + BLOCK;                                  \
+            for (n_ = 0; k < stop_; k++)                                                           \
+                any_bit_ |= block_[n_++] = (v);                                                    \
+            at_ = put_block(at_, block_, n_, any_bit_);                                            \
+        }                                                                                          \
         (e)->section.len = (size_t)(at_ - (e)->section.data);                                      \
     } while (0)
 
@@ -331,25 +368,34 @@ static size_t shared_bytes(struct bytes a, struct bytes b)
     return n;
 }
 
+/* Their texts wait: they are the last section. */
 static void write_strings(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_STRING];
     const struct bytes *texts = symbols_all_texts(s);
+    enum { AHEAD = 8 };
     struct bytes before = BYTES_LIT("");
-    uint32_t *shared;
+    struct string_cut *cut;
 
-    XGROW(e->shared, e->shared_cap, m->used);
-    shared = e->shared;
-    for (uint32_t k = 0; k < m->used; before = texts[m->old[k++]])
-        shared[k] = (uint32_t)shared_bytes(before, texts[m->old[k]]);
-    buf_varint(&e->section, m->used);
-    COLUMN(e, k, m->used, shared[k]);
-    COLUMN(e, k, m->used, texts[m->old[k]].len - shared[k]);
+    XGROW(e->cuts, e->cuts_cap, m->used);
+    cut = e->cuts;
+    buf_reset(&e->texts);
     for (uint32_t k = 0; k < m->used; k++) {
         struct bytes text = texts[m->old[k]];
+        size_t shared;
 
-        buf_append(&e->section, text.data + shared[k], text.len - shared[k]);
+        if (k + 2 * AHEAD < m->used) {
+            __builtin_prefetch(&texts[m->old[k + 2 * AHEAD]]);
+            __builtin_prefetch(texts[m->old[k + AHEAD]].data);
+        }
+        shared = shared_bytes(before, text);
+        cut[k] = (struct string_cut){(uint32_t)shared, (uint32_t)(text.len - shared)};
+        buf_append(&e->texts, text.data + shared, text.len - shared);
+        before = text;
     }
+    buf_varint(&e->section, m->used);
+    COLUMN(e, k, m->used, cut[k].shared);
+    COLUMN(e, k, m->used, cut[k].own);
     section_end(e, SECTION_STRINGS);
 }
 
@@ -378,21 +424,32 @@ static void write_mappings(struct record_encoder *e, const struct symbols *s)
     section_end(e, SECTION_MAPPINGS);
 }
 
+/* The difference to the next function that was not met, and that is met with this one. */
+static uint64_t function_step(uint32_t function, uint32_t *greatest)
+{
+    uint64_t step = zigzag((int64_t)function - *greatest - 1);
+
+    *greatest = function > *greatest ? function : *greatest;
+    return step;
+}
+
+/* Functions were numbered as their first frames were, so most frames have the next one. */
 static void write_frames(struct record_encoder *e, const struct symbols *s)
 {
     const struct map *m = &e->map[MAP_FRAME];
     const struct frame *f = symbols_all_frames(s);
     const uint32_t *function = e->map[MAP_FUNCTION].id, *mapping = e->map[MAP_MAPPING].id;
+    uint32_t greatest = 0;
 
     buf_varint(&e->section, m->used);
-    COLUMN(e, k, m->used, function[f[m->old[k]].function]);
+    COLUMN(e, k, m->used, function_step(function[f[m->old[k]].function], &greatest));
     COLUMN(e, k, m->used, mapping[f[m->old[k]].mapping]);
     COLUMN(e, k, m->used, f[m->old[k]].line_or_address);
     section_end(e, SECTION_FRAMES);
 }
 
-/* Most nodes are the child of the one before: only the others say whose. Frames were numbered as they
- * were first seen, so a child's is near its parent's; the root's is 0. */
+/* Most nodes are the child of the one before: only the others say whose. Frames were numbered as
+ * they were first seen, so a child's is near its parent's; the root's is 0. */
 static void write_nodes(struct record_encoder *e)
 {
     const struct part_node *node = e->nodes;
@@ -501,6 +558,9 @@ static void write_all(struct record_encoder *e, const struct profile *p, const s
     write_labels(e, p);
     write_rows(e, p, from, to);
     write_spans(e, p, from, to);
+    e->texts_at = e->raw.len;
+    buf_varint(&e->raw, SECTION_TEXTS);
+    buf_varbytes(&e->raw, buf_bytes(&e->texts));
 }
 
 /* ---- header ------------------------------------------------------------------------------ */
@@ -605,6 +665,17 @@ static int emit_piece(struct record_encoder *e, const struct record_header *h, u
     return emit(ctx, part, parts, buf_bytes(&e->value));
 }
 
+static enum codec pack_raw(struct record_encoder *e, struct buf *out)
+{
+    struct bytes raw = buf_bytes(&e->raw);
+    struct zpart parts[] = {
+        {bytes_of(raw.data, e->texts_at), Z_NUMBERS},
+        {bytes_of(raw.data + e->texts_at, raw.len - e->texts_at), Z_TEXTS},
+    };
+
+    return zcodec_pack(e->z, parts, sizeof parts / sizeof *parts, e->level, out);
+}
+
 /* Rows [from, to) as one piece; false (and no piece) if they do not fit. */
 static bool pack_piece(struct record_encoder *e, const struct profile *p, const struct bytes *types,
                        uint32_t from, uint32_t to, size_t bytes_max)
@@ -619,7 +690,7 @@ static bool pack_piece(struct record_encoder *e, const struct profile *p, const 
     piece.packed = e->spare;
     e->spare = (struct buf){0};
     buf_reset(&piece.packed);
-    piece.codec = zcodec_pack(e->z, buf_bytes(&e->raw), e->level, MATCH_ANY, &piece.packed);
+    piece.codec = pack_raw(e, &piece.packed);
     if (piece.packed.len > bytes_max) {
         buffer_release(e, &piece.packed);
         return false;

@@ -5,7 +5,7 @@
 #define RECORD_MAGIC "HRec"
 
 enum {
-    RECORD_VERSION = 2,
+    RECORD_VERSION = 3,
     RECORD_AT_VERSION = 4,
     RECORD_AT_CODEC = 5,
     RECORD_AT_FLAGS = 6,
@@ -20,10 +20,11 @@ enum {
 enum record_section {
     SECTION_TYPES = 1,      /* n, then five-part names as varbytes */
     SECTION_STRINGS,        /* n, in the order of their bytes; columns: bytes it shares with the one before,
-                             * bytes of its own; then those of all */
+                             * bytes of its own, which are in SECTION_TEXTS */
     SECTION_FUNCTIONS,      /* n, then columns: name, system name, file, start line (zigzag) */
     SECTION_MAPPINGS,       /* n, then columns: file, build id */
-    SECTION_FRAMES,         /* n, then columns: function, mapping, line or address */
+    SECTION_FRAMES,         /* n, then columns: function − (1 + the greatest before) (zigzag), mapping, line or
+                             * address */
     SECTION_NODES,          /* n, m; columns of the m that are not the child of the node before: how far it
                              * is from the last of them (the first: from 1), own id − parent's (≥ 1);
                              * column of all n: frame − the parent's (zigzag; the root has 0) */
@@ -33,6 +34,7 @@ enum record_section {
                              * in their order */
     SECTION_SPANS,          /* n, then columns of u64 LE: trace high, trace low, root, span */
     SECTION_ROW_SPANS,      /* a column: span of each row. Both are there only if a row has a span */
+    SECTION_TEXTS,          /* of all strings, one behind the other: the last section, a zstd frame of its own */
     SECTION_N,
 };
 

@@ -1,5 +1,6 @@
 /* One-shot calls only: the whole is in memory on both sides, so zstd needs no window of its own,
  * and the length that was announced is the cap: what inflates to more is refused, not grown. */
+#define ZSTD_STATIC_LINKING_ONLY /* for one setting: see tune */
 #include "wire/zcodec.h"
 
 #include "base/err.h"
@@ -37,25 +38,87 @@ void zcodec_free(struct zcodec *z)
     free(z);
 }
 
-/* A hash table that stays in the first cache together with what is packed. */
-enum { FAST_LEVEL_MAX = 1, FAST_HASH_LOG = 12 };
+/*
+ * Short matches (from 3 on) make less of it, but each costs more to decode than literals do. At the
+ * fast level the hash table, which is cleared for every frame, stays in the first cache together
+ * with what is packed; and the more steps zstd may skip where it finds nothing, the more is left to
+ * Huffman's code, which costs a tenth of looking for matches. It would leave literals as they are
+ * then: the setting that says otherwise is of the API for static linking, the same since 1.3.8;
+ * without it frames are larger.
+ */
+struct tuning {
+    int min_match, hash_log, skip;
+};
 
-enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, int min_match,
+static void tune(ZSTD_CCtx *c, int level, enum zkind kind)
+{
+    static const struct tuning tunings[] = {
+        [Z_MIXED] = {5, 12, 0},
+        [Z_TREE] = {7, 12, 0},
+        [Z_NUMBERS] = {5, 10, 32},
+        [Z_TEXTS] = {6, 10, 8},
+    };
+    enum { FAST_LEVEL_MAX = 1 };
+    struct tuning t = tunings[kind];
+
+    if (level > FAST_LEVEL_MAX)
+        t.hash_log = t.skip = 0; /* what the level has */
+    ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, t.min_match);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, t.hash_log);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, t.skip);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_literalCompressionMode,
+                           t.skip ? ZSTD_ps_enable : ZSTD_ps_auto);
+}
+
+static size_t bound(const struct zpart *parts, size_t n)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += ZSTD_compressBound(parts[i].in.len);
+    return sum;
+}
+
+/* Appends the frames; false: zstd failed. */
+static bool append_frames(struct zcodec *z, const struct zpart *parts, size_t n, int level,
+                          struct buf *out)
+{
+    buf_reserve(out, bound(parts, n));
+    for (size_t i = 0; i < n; i++) {
+        struct bytes in = parts[i].in;
+        size_t got;
+
+        if (in.len == 0)
+            continue;
+        tune(z->c, level, parts[i].kind);
+        got = ZSTD_compress2(z->c, out->data + out->len, out->cap - out->len, in.data, in.len);
+        if (ZSTD_isError(got))
+            return false;
+        out->len += got;
+    }
+    return true;
+}
+
+enum codec zcodec_pack(struct zcodec *z, const struct zpart *parts, size_t n, int level,
                        struct buf *out)
 {
-    size_t bound = ZSTD_compressBound(in.len), n;
+    size_t begin = out->len, raw = 0;
 
-    buf_reserve(out, bound);
-    ZSTD_CCtx_setParameter(z->c, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(z->c, ZSTD_c_minMatch, min_match);
-    ZSTD_CCtx_setParameter(z->c, ZSTD_c_hashLog, level <= FAST_LEVEL_MAX ? FAST_HASH_LOG : 0);
-    n = ZSTD_compress2(z->c, out->data + out->len, bound, in.data, in.len);
-    if (ZSTD_isError(n) || n >= in.len) {
-        buf_append_bytes(out, in);
-        return CODEC_NONE;
-    }
-    out->len += n;
-    return CODEC_ZSTD;
+    for (size_t i = 0; i < n; i++)
+        raw += parts[i].in.len;
+    if (append_frames(z, parts, n, level, out) && out->len - begin < raw)
+        return CODEC_ZSTD;
+    out->len = begin;
+    for (size_t i = 0; i < n; i++)
+        buf_append_bytes(out, parts[i].in);
+    return CODEC_NONE;
+}
+
+enum codec zcodec_pack_one(struct zcodec *z, struct bytes in, enum zkind kind, int level,
+                           struct buf *out)
+{
+    return zcodec_pack(z, &(struct zpart){in, kind}, 1, level, out);
 }
 
 static int unpack_zstd(struct zcodec *z, struct bytes in, size_t raw_len, struct bytes *ret)

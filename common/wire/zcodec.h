@@ -15,11 +15,27 @@ struct zcodec;
 struct zcodec *zcodec_new(void);
 void zcodec_free(struct zcodec *z);     /* NULL is fine */
 
-/* Appends in to out, compressed if that helps; returns the codec used. Short matches (from 3 on) make
- * less of it, but each costs more to decode than literals do. */
-enum { MATCH_ANY = 5, MATCH_LONG = 7 };
-enum codec zcodec_pack(struct zcodec *z, struct bytes in, int level, int min_match,
+/* What zstd is told about a run of bytes. It makes one Huffman table for all of a frame, so what is
+ * written in different letters is packed apart; and at level 1, which is in a hurry, it looks for
+ * repetition as hard as there is some to find. */
+enum zkind {
+    Z_MIXED,
+    Z_TREE,         /* few and long matches, since decoding counts most */
+    Z_NUMBERS,      /* small ones, by columns: most of what can be saved is that some are frequent */
+    Z_TEXTS,
+};
+
+struct zpart {
+    struct bytes in;
+    enum zkind kind;
+};
+
+/* Appends the parts to out as one run of bytes, a frame each, compressed if that helps; returns the
+ * codec used. */
+enum codec zcodec_pack(struct zcodec *z, const struct zpart *parts, size_t n, int level,
                        struct buf *out);
+enum codec zcodec_pack_one(struct zcodec *z, struct bytes in, enum zkind kind, int level,
+                           struct buf *out);
 /* The raw_len bytes that were packed: a view of in, or of memory that is valid until the next call.
  * The caller has capped raw_len. 0, -EBADMSG, or -ENOMEM. */
 int zcodec_unpack(struct zcodec *z, unsigned codec, struct bytes in, size_t raw_len,

@@ -39,7 +39,7 @@ static void fix(uint8_t *value, size_t len)
 
     if (len < 16)
         return;
-    memcpy(value, "HRec\2", 5);
+    memcpy(value, "HRec\3", 5);
     value[6] = value[7] = 0;
     crc = crc32c(0, bytes_of(value + 16, len - 16));
     memcpy(value + 12, &crc, 4);

@@ -212,7 +212,7 @@ def otlp_total(message, values_field):
     return total
 
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 
 
 def record_headers(data_dir):

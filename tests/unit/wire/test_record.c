@@ -470,6 +470,35 @@ static void a_sample_that_alone_exceeds_a_record_is_refused(void **state)
     free(name);
 }
 
+/* Functions are written as differences to the next new one; here most are another. */
+static void functions_of_frames_come_in_any_order(void **state)
+{
+    static const uint32_t order[] = {2, 0, 3, 1, 2, 0};
+    enum { N = sizeof order / sizeof *order };
+    struct parts parts = {0};
+    struct sample from, to;
+    uint32_t frames[N], functions[4];
+
+    (void)state;
+    sample_init(&from);
+    sample_init(&to);
+    declare(&from, 1);
+    for (char name[] = "a"; name[0] <= 'd'; name[0]++)
+        functions[name[0] - 'a'] = symbols_function(
+            from.symbols,
+            &(struct function){.name = symbols_string(from.symbols, bytes_str(name))});
+    for (uint32_t i = 0; i < N; i++)
+        frames[i] = symbols_frame(
+            from.symbols, &(struct frame){.function = functions[order[i]], .line_or_address = i});
+    profile_add(&from.profile, stacks_intern(from.stacks, frames, N), 0, (int64_t[]){1});
+    encode(&from, &parts);
+    assert_int_equal(read_into(buf_bytes(&parts.value[0]), &to, true), 0);
+    assert_same(&from.profile, &to.profile);
+    parts_deinit(&parts);
+    sample_deinit(&from);
+    sample_deinit(&to);
+}
+
 static void stamping_changes_the_sequence_and_nothing_else(void **state)
 {
     struct record_decoder *d = record_decoder_new();
@@ -573,26 +602,27 @@ static int read_columns(const struct buf *columns, struct sample *to)
     return r;
 }
 
-/* Sections 1 to 9 of a record with one type "x" and one row of value 1 at main:7; each may be
+/* The sections of a record with one type "x" and one row of value 1 at main:7; each may be
  * replaced. */
 static int read_with(unsigned tag, const char *hex, struct sample *to)
 {
     static const char *const good[] = {
         [1] = "01 01 78",          /* types: "x" */
-        [2] = "01 00 04 6d61696e", /* strings: "main", which shares nothing */
+        [2] = "01 00 04",          /* strings: one, which shares nothing */
         [3] = "01 01 00 00 00",    /* functions: name 1 */
         [4] = "00",                /* mappings */
-        [5] = "01 01 00 07",       /* frames: function 1, line 7 */
+        [5] = "01 00 00 07",       /* frames: the next function, line 7 */
         [6] = "01 00 02",          /* nodes: one, no break: under the root; frame 0 + 1 */
         [7] = "01 01 01 00 02 00", /* labels: one set, main=1 */
         [8] = "01 01 01",          /* rows: node 1, set 1 */
         [9] = "01 02",             /* values: step 1, 1 */
+        [12] = "6d61696e",         /* texts: "main" */
     };
     struct buf columns = {0};
     int r;
 
-    for (unsigned i = 1; i <= 9; i++)
-        if (i != tag)
+    for (unsigned i = 1; i < sizeof good / sizeof *good; i++)
+        if (i != tag && good[i])
             section(&columns, i, good[i]);
     if (hex)
         section(&columns, tag, hex);
@@ -623,16 +653,20 @@ static void a_record_that_lies_adds_no_row(void **state)
         {1, "02 01 78 01 79", "more types than value columns"},
         {1, "01 01 78 00", "bytes behind the types"},
         {2, "ff ff ff ff 0f", "more strings than bytes"},
-        {2, "01 00 05 6d61696e", "a string cut off"},
-        {2, "01 00 04 6d61696e 00", "bytes behind the strings"},
-        {2, "01 01 03 61696e", "a string that shares more than there is before it"},
-        {2, "02 00 05 04 00 6d61696e", "a second one that does"},
-        {2, "01 00 ff ff ff 7f 6d61696e", "a string of many bytes"},
+        {2, "01 00 05", "a string longer than the texts"},
+        {2, "01 00 03", "texts longer than the strings"},
+        {2, "01 00 04 00", "bytes behind the strings"},
+        {2, "01 01 03", "a string that shares more than there is before it"},
+        {2, "02 00 05 04 00", "a second one that does"},
+        {2, "01 00 ff ff ff 7f", "a string of many bytes"},
+        {12, NULL, "strings without texts"},
         {3, "01 02 00 00 00", "a function's name out of range"},
         {3, "01 01 00 00", "a function without a start line"},
         {4, "01 02 00", "a mapping's file out of range"},
         {5, "01 02 00 07", "a frame's function out of range"},
-        {5, "01 01 01 07", "a frame's mapping out of range"},
+        {5, "01 03 00 07", "a frame's function below all"},
+        {5, "01 fe ff ff ff ff ff ff ff ff 01 00 07", "a frame's function far above all"},
+        {5, "01 00 01 07", "a frame's mapping out of range"},
         {6, "01 01 00 00 02", "a node that is its own parent"},
         {6, "01 01 00 02 02", "a node whose parent is before the root"},
         {6, "01 00 04", "a node's frame out of range"},
@@ -676,6 +710,7 @@ int main(void)
         cmocka_unit_test(other_types_than_the_profile_has_are_told_apart),
         cmocka_unit_test(a_large_profile_is_split_and_its_parts_sum_to_it),
         cmocka_unit_test(a_sample_that_alone_exceeds_a_record_is_refused),
+        cmocka_unit_test(functions_of_frames_come_in_any_order),
         cmocka_unit_test(stamping_changes_the_sequence_and_nothing_else),
         cmocka_unit_test(every_flipped_bit_and_every_cut_is_noticed),
         cmocka_unit_test(sections_of_later_versions_are_skipped),
