@@ -16,8 +16,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
-enum { QUEUE_BYTES_MAX = 8 << 20, SEGMENTS_MIN = 4, COMPANY_WAIT_MS = 5 };
+enum { QUEUE_BYTES_MAX = 8 << 20, SEGMENTS_MIN = 4, COMPANY_WAIT_MAX_NS = 10000000 };
 
 enum { M_BYTES, M_RECORDS, M_FAILED, M_SEGMENTS_DELETED, N_METRICS };
 enum { FAILED_FULL, FAILED_IO };
@@ -156,17 +157,25 @@ static bool take_queue(struct log_local *l, struct list *batch)
     return !list_empty(batch);
 }
 
+/* As long as the last group took, so that the disk is busy half of the time at most. */
+static void wait_for_company(uint64_t ns)
+{
+    ns = ns < COMPANY_WAIT_MAX_NS ? ns : COMPANY_WAIT_MAX_NS;
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
 static void thread_main(void *arg)
 {
     struct log_local *l = arg;
     struct list batch = LIST_INIT(batch), done = LIST_INIT(done);
 
     while (take_queue(l, &batch)) {
+        uint64_t start_ns = uv_hrtime();
         size_t n = write_batch(l, &batch, &done);
 
         hand_back(l, &done);
         if (n > 1)
-            uv_sleep(COMPANY_WAIT_MS);
+            wait_for_company(uv_hrtime() - start_ns);
     }
 }
 
