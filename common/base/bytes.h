@@ -8,6 +8,7 @@
 #ifndef HEARTH_BASE_BYTES_H
 #define HEARTH_BASE_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,15 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
 /* Lexicographic order of unsigned bytes; a prefix comes first. */
 int bytes_cmp(struct bytes a, struct bytes b);
 bool bytes_starts(struct bytes s, struct bytes prefix);
+
+/* The eight bytes at p, of which the first is the lowest. */
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
 
 struct buf {
     uint8_t *data;

@@ -9,7 +9,6 @@
  */
 #include "base/crc32c.h"
 
-#include <endian.h>
 #include <pthread.h>
 
 enum { SLICES = 8 };
@@ -30,14 +29,6 @@ static void table_make(void)
     for (uint32_t i = 0; i < 256; i++)
         for (int k = 1; k < SLICES; k++)
             table[k][i] = table[k - 1][i] >> 8 ^ table[0][table[k - 1][i] & 0xff];
-}
-
-static uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
 }
 
 uint32_t crc32c_portable(uint32_t crc, struct bytes s)

@@ -28,14 +28,6 @@ static size_t char_len(const uint8_t *p, size_t left)
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t word;
-
-    memcpy(&word, p, sizeof word);
-    return word;
-}
-
 static bool is_ascii(struct bytes s)
 {
     uint64_t any = 0;

@@ -56,14 +56,6 @@ static uint32_t get32(const uint8_t *at)
     return le32toh(v);
 }
 
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t v;
-
-    memcpy(&v, at, sizeof v);
-    return le64toh(v);
-}
-
 static void header_encode(const struct segment *s, uint8_t out[SEGMENT_HEADER_BYTES])
 {
     memcpy(out, magic, sizeof magic);
@@ -215,10 +207,10 @@ static int header_read(struct segment_reader *r)
     if (e < 0)
         return e;
     if (n < sizeof header || memcmp(header, magic, sizeof magic) != 0 ||
-        get32(header + 4) != VERSION || get64(header + 8) != r->base ||
+        get32(header + 4) != VERSION || load64(header + 8) != r->base ||
         get32(header + 28) != crc32c(0, bytes_of(header, 28)))
         return SEGMENT_E_BAD;
-    r->created_ms = (int64_t)get64(header + 16);
+    r->created_ms = (int64_t)load64(header + 16);
     r->salt = get32(header + 24);
     return 0;
 }
@@ -300,7 +292,7 @@ static int record_at(struct segment_reader *r, uint64_t pos, uint64_t limit, uin
     if (e < 0 || !at)
         return e < 0 ? e : SEGMENT_E_END;
     len = get32(at);
-    offset = get64(at + 8);
+    offset = load64(at + 8);
     if (len > SEGMENT_VALUE_MAX || len > limit - pos - SEGMENT_RECORD_BYTES || offset < r->next ||
         offset > offset_max || get32(at + 24) != record_crc(r->salt, at))
         return SEGMENT_E_END;
@@ -311,7 +303,7 @@ static int record_at(struct segment_reader *r, uint64_t pos, uint64_t limit, uin
     if (get32(at + 4) != crc32c(0, rec.value))
         return SEGMENT_E_END;
     rec.offset = offset;
-    rec.time_ms = (int64_t)get64(at + 16);
+    rec.time_ms = (int64_t)load64(at + 16);
     *ret = rec;
     return 0;
 }

@@ -87,14 +87,6 @@ void table_insert(struct table *t, uint64_t hash, uint32_t id)
     t->n++;
 }
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 static inline uint64_t load32(const uint8_t *p)
 {
     uint32_t v;

@@ -142,14 +142,6 @@ static bool path_reserve(struct path *p, uint64_t depth)
     return true;
 }
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 /* How many numbers it has; SIZE_MAX: it does not end with one. */
 static size_t count_numbers(struct bytes column)
 {

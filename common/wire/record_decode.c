@@ -535,11 +535,10 @@ static bool labels_read(struct record_decoder *d, struct profile *into)
 
 static uint64_t u64_get(struct cursor *c)
 {
-    uint64_t v;
+    uint64_t v = load64(c->at);
 
-    memcpy(&v, c->at, sizeof v);
     c->at += sizeof v;
-    return le64toh(v);
+    return v;
 }
 
 /* Without an into all map to span 0, none. */

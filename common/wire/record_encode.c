@@ -153,10 +153,7 @@ static void map_number(struct map *m)
     if (m->n)
         m->in[0] = 0;
     for (uint32_t i = 0; i < m->n; i += 8) {
-        uint64_t marks;
-
-        memcpy(&marks, m->in + i, sizeof marks); /* little endian */
-        for (; marks; marks &= marks - 1) {
+        for (uint64_t marks = load64(m->in + i); marks; marks &= marks - 1) {
             uint32_t at = i + (uint32_t)__builtin_ctzll(marks) / 8;
 
             old[used] = at;
@@ -355,12 +352,10 @@ static size_t shared_bytes(struct bytes a, struct bytes b)
     size_t max = a.len < b.len ? a.len : b.len, n = 0;
 
     while (n + sizeof(uint64_t) <= max) {
-        uint64_t x, y;
+        uint64_t x = load64(a.data + n), y = load64(b.data + n);
 
-        memcpy(&x, a.data + n, sizeof x);
-        memcpy(&y, b.data + n, sizeof y);
         if (x != y)
-            return n + (size_t)__builtin_ctzll(x ^ y) / 8; /* little endian */
+            return n + (size_t)__builtin_ctzll(x ^ y) / 8;
         n += sizeof x;
     }
     while (n < max && a.data[n] == b.data[n])
