@@ -1,7 +1,7 @@
 # Foreign libraries; docs/dependencies.md says in one line what each is for. Each sits behind one file.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(dep uv:libuv xxhash:libxxhash yaml:yaml-0.1 deflate:libdeflate zstd:libzstd lz4:liblz4
+foreach(dep uv:libuv xxhash:libxxhash yaml:yaml-0.1 deflate:libdeflate zstd:libzstd>=1.5.1 lz4:liblz4
         protobufc:libprotobuf-c rdkafka:rdkafka hiredis:hiredis yajl:yajl jansson:jansson
         curl:libcurl nghttp2:libnghttp2 cmocka:cmocka)
     string(REPLACE ":" ";" dep ${dep})

@@ -51,7 +51,7 @@ uint32_t crc32c_portable(uint32_t crc, struct bytes s)
 }
 
 #ifdef __x86_64__
-enum { LANE = 256, LANES = 3 };
+enum { LANE = 256, LANES = 3 }; /* long enough that joining is little of it */
 
 static uint32_t over_lane[4][256]; /* by each byte of a state: moved on over LANE zeros */
 static pthread_once_t over_lane_once = PTHREAD_ONCE_INIT;
@@ -59,7 +59,7 @@ static pthread_once_t over_lane_once = PTHREAD_ONCE_INIT;
 __attribute__((target("sse4.2"))) static void over_lane_make(void)
 {
     for (uint32_t i = 0; i < 4 * 256; i++) {
-        uint64_t c = (uint64_t)(i & 0xff) << (i >> 8) * 8;
+        uint64_t c = (uint64_t)(i & 0xff) << ((i >> 8) * 8);
 
         for (size_t at = 0; at < LANE; at += 8)
             c = __builtin_ia32_crc32di(c, 0);

@@ -16,9 +16,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
-enum { QUEUE_BYTES_MAX = 8 << 20, SEGMENTS_MIN = 4, COMPANY_WAIT_MAX_NS = 10000000 };
+enum { QUEUE_BYTES_MAX = 8 << 20, QUEUE_CROWDED = QUEUE_BYTES_MAX / 4, SEGMENTS_MIN = 4 };
+enum { COMPANY_WAIT_MAX_NS = 10 * 1000 * 1000 };
 
 enum { M_BYTES, M_RECORDS, M_FAILED, M_SEGMENTS_DELETED, N_METRICS };
 enum { FAILED_FULL, FAILED_IO };
@@ -110,13 +110,12 @@ static void count(const struct local_record *rec)
     LOG(LOG_ERROR, "log_append_failed", F_STR("error", strerror(-rec->r)));
 }
 
-/* Appends and commits all of batch; what becomes of each is in done. Returns how many they were. */
-static size_t write_batch(struct log_local *l, struct list *batch, struct list *done)
+/* Appends and commits all of batch; what becomes of each is in done. */
+static void write_batch(struct log_local *l, struct list *batch, struct list *done)
 {
     struct list *link;
-    size_t n = 0;
 
-    for (; (link = list_pop(batch)) != NULL; n++) {
+    while ((link = list_pop(batch)) != NULL) {
         struct local_item *item = item_of(link);
 
         item->record.r = append(l, item, done);
@@ -128,7 +127,6 @@ static size_t write_batch(struct log_local *l, struct list *batch, struct list *
     list_for_each (it, done)
         count(&item_of(it)->record);
     metric_set(&metrics[M_BYTES], 0, (int64_t)total_bytes(l));
-    return n;
 }
 
 static void hand_back(struct log_local *l, struct list *done)
@@ -147,9 +145,19 @@ static void hand_back(struct log_local *l, struct list *done)
     uv_mutex_unlock(&l->lock);
 }
 
-static bool take_queue(struct log_local *l, struct list *batch)
+/* Waits for more records until the time, unless they fill the queue or the log is closed. */
+static void wait_for_company(struct log_local *l, uint64_t until_ns)
+{
+    uint64_t now_ns;
+
+    while (l->queued_bytes < QUEUE_CROWDED && !l->stopping && (now_ns = uv_hrtime()) < until_ns)
+        uv_cond_timedwait(&l->wake, &l->lock, until_ns - now_ns);
+}
+
+static bool take_queue(struct log_local *l, struct list *batch, uint64_t until_ns)
 {
     uv_mutex_lock(&l->lock);
+    wait_for_company(l, until_ns);
     while (list_empty(&l->queue) && !l->stopping)
         uv_cond_wait(&l->wake, &l->lock);
     list_splice(batch, &l->queue);
@@ -157,25 +165,23 @@ static bool take_queue(struct log_local *l, struct list *batch)
     return !list_empty(batch);
 }
 
-/* As long as the last group took, so that the disk is busy half of the time at most. */
-static void wait_for_company(uint64_t ns)
-{
-    ns = ns < COMPANY_WAIT_MAX_NS ? ns : COMPANY_WAIT_MAX_NS;
-    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
-}
-
+/* Company is waited for as long as the last group took, and no longer than a slow disk makes groups
+ * by itself. */
 static void thread_main(void *arg)
 {
     struct log_local *l = arg;
     struct list batch = LIST_INIT(batch), done = LIST_INIT(done);
+    uint64_t until_ns = 0;
 
-    while (take_queue(l, &batch)) {
-        uint64_t start_ns = uv_hrtime();
-        size_t n = write_batch(l, &batch, &done);
+    while (take_queue(l, &batch, until_ns)) {
+        uint64_t start_ns = uv_hrtime(), now_ns, took_ns;
+        bool alone = batch.next == batch.prev;
 
+        write_batch(l, &batch, &done);
         hand_back(l, &done);
-        if (n > 1)
-            wait_for_company(uv_hrtime() - start_ns);
+        now_ns = uv_hrtime();
+        took_ns = now_ns - start_ns < COMPANY_WAIT_MAX_NS ? now_ns - start_ns : COMPANY_WAIT_MAX_NS;
+        until_ns = alone ? 0 : now_ns + took_ns;
     }
 }
 
@@ -297,10 +303,11 @@ static int producer_publish(struct log_producer *base, struct log_publish *pub)
     item->record.value = pub->value;
     item->producer = p;
     item->pub = pub;
+    if (list_empty(&l->queue) || l->queued_bytes + pub->value.len >= QUEUE_CROWDED)
+        uv_cond_signal(&l->wake);
     l->queued_bytes += pub->value.len;
     p->n_in_flight++;
     list_append(&l->queue, &item->record.link);
-    uv_cond_signal(&l->wake);
     uv_mutex_unlock(&l->lock);
     return 0;
 }

@@ -87,7 +87,7 @@ void aggregate_encode(struct zcodec *z, const struct aggregate *a, int level, st
     buf_varint(out, a->tree.n);
     buf_varint(out, columns.len);
     buf_append(out, a->instances.reg, SKETCH_BYTES);
-    blob_set_codec(out, begin, zcodec_pack_one(z, buf_bytes(&columns), Z_TREE, level, out));
+    blob_set_codec(out, begin, zcodec_pack_one(z, buf_bytes(&columns), ZKIND_TREE, level, out));
     blob_end(out, begin);
     buf_deinit(&columns);
 }

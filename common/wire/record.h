@@ -6,12 +6,13 @@
  *          5  1  codec (0 none, 1 zstd)
  *          6  2  flags (0)
  *   16 varint length, RecordHeader (proto/record.proto, by protobuf-c), then the columns, which are
- *   tagged sections (varint tag, varint length, bytes) under the codec. Unknown sections are skipped.
+ *   tagged sections (varint tag, varint length, bytes) under the codec, in one zstd frame or several.
+ *   Unknown sections are skipped.
  *
- * Columns: strings, functions, mappings, frames, stacks as a prefix trie (a parent's index is always
- * smaller: no cycles by construction), label sets, spans, rows (node, label set, span), one value
- * column per profile type. A record is self-contained. Above RECORD_BYTES_MAX a profile is split by
- * rows into parts k of n, which count as one profile.
+ * Columns: strings and their texts, functions, mappings, frames, stacks as a prefix trie (a parent's
+ * index is always smaller: no cycles by construction), label sets, spans, rows (node, label set,
+ * span), one value column per profile type. A record is self-contained. Above RECORD_BYTES_MAX a
+ * profile is split by rows into parts k of n, which count as one profile.
  *
  * Decoding trusts nothing: CRC first, every index checked, the raw length capped.
  */

@@ -399,15 +399,15 @@ static bool mappings_read(struct record_decoder *d, struct symbols *s)
     return cursor_left(&c) == 0;
 }
 
-/* The inverse of the encoder's function_step, looked up; greatest < map.n. */
+/* The inverse of the encoder's function_step, looked up. */
 static bool function_get(struct cursor *c, const struct map *m, uint32_t *greatest, uint32_t *ret)
 {
     uint64_t step, id;
 
     if (!varint_get(c, &step))
         return false;
-    id = *greatest + 1 + (uint64_t)unzigzag(step); /* below 0: above all */
-    if (id >= m->n)
+    id = step ? *greatest + 1 + (uint64_t)unzigzag(step - 1) : 0; /* below 0: above all */
+    if (id >= m->n || (step && id == 0))
         return false;
     *greatest = id > *greatest ? (uint32_t)id : *greatest;
     *ret = m->id[id];
@@ -489,48 +489,74 @@ static bool nodes_read(struct record_decoder *d, struct stacks *st)
     return cursor_left(&c) == 0 && breaks.at == UINT64_MAX;
 }
 
-static bool label_read(struct record_decoder *d, struct symbols *s, struct cursor *c,
-                       struct label *l)
+/* How many labels all sets have. Each is at least one byte of every column: no more than left
+ * bytes. */
+static bool label_sizes_sum(struct cursor sizes, size_t left, uint32_t *ret)
 {
-    uint64_t num;
+    uint64_t size, sum = 0;
 
-    if (!string_get(d, s, c, &l->key) || !string_get(d, s, c, &l->str) || !varint_get(c, &num))
-        return false;
-    l->num = unzigzag(num);
-    return string_get(d, s, c, &l->unit);
+    while (cursor_left(&sizes) > 0) {
+        if (!varint_get(&sizes, &size) || size > LABELS_PER_SET_MAX)
+            return false;
+        sum += size;
+    }
+    *ret = (uint32_t)sum;
+    return sum <= left;
 }
 
-static bool label_set_read(struct record_decoder *d, struct symbols *s, struct cursor *c,
-                           size_t *ret_n)
+struct label_columns {
+    struct cursor size, key, str, num, unit;
+    int64_t last_num;
+};
+
+static bool label_read(struct record_decoder *d, struct symbols *s, struct label_columns *at,
+                       struct label *l)
+{
+    uint64_t step;
+
+    if (!string_get(d, s, &at->key, &l->key) || !string_get(d, s, &at->str, &l->str) ||
+        !varint_get(&at->num, &step) || !string_get(d, s, &at->unit, &l->unit))
+        return false;
+    at->last_num = (int64_t)((uint64_t)at->last_num + (uint64_t)unzigzag(step));
+    l->num = at->last_num;
+    return true;
+}
+
+static bool label_set_read(struct record_decoder *d, struct profile *into, struct label_columns *at,
+                           uint32_t *ret)
 {
     uint64_t n;
 
-    if (!varint_get(c, &n) || n > LABELS_PER_SET_MAX)
+    if (!varint_get(&at->size, &n))
         return false;
     XGROW(d->set, d->cap_set, n);
     for (uint64_t i = 0; i < n; i++)
-        if (!label_read(d, s, c, &d->set[i]))
+        if (!label_read(d, into->symbols, at, &d->set[i]))
             return false;
-    *ret_n = n;
+    *ret = profile_labels(into, d->set, n);
     return true;
 }
 
 /* Without an into the sets are only counted: all map to set 0, no labels. */
 static bool labels_read(struct record_decoder *d, struct profile *into)
 {
+    struct label_columns at = {0};
     struct cursor c;
-    uint32_t n;
-    size_t n_labels;
+    uint32_t n_sets, n;
 
-    if (!table_open(d, SECTION_LABELS, &c, &d->labels, &n))
+    if (!table_open(d, SECTION_LABELS, &c, &d->labels, &n_sets))
         return false;
     memset(d->labels.id, 0, d->labels.n * sizeof *d->labels.id);
-    for (uint32_t i = 1; into && i <= n; i++) {
-        if (!label_set_read(d, into->symbols, &c, &n_labels))
+    if (!into)
+        return true;
+    if (!column_take(&c, n_sets, &at.size) || !label_sizes_sum(at.size, cursor_left(&c), &n) ||
+        !column_take(&c, n, &at.key) || !column_take(&c, n, &at.str) ||
+        !column_take(&c, n, &at.num) || !column_take(&c, n, &at.unit) || cursor_left(&c) > 0)
+        return false;
+    for (uint32_t i = 1; i <= n_sets; i++)
+        if (!label_set_read(d, into, &at, &d->labels.id[i]))
             return false;
-        d->labels.id[i] = profile_labels(into, d->set, n_labels);
-    }
-    return !into || cursor_left(&c) == 0;
+    return true;
 }
 
 static uint64_t u64_get(struct cursor *c)

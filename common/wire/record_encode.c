@@ -50,12 +50,18 @@ struct part_node {
     uint32_t frame;  /* old id, and once frames are numbered the new one */
 };
 
+/* From here on, what is written is of this kind. */
+struct part_begin {
+    size_t at;
+    enum zkind kind;
+};
+
 /* How many bytes a string shares with the one before, and how many are its own. */
 struct string_cut {
     uint32_t shared, own;
 };
 
-enum { SPARE_MAX = 512 << 10, VARINT_BYTES_MAX = 10 };
+enum { PARTS_MAX = 3, SPARE_MAX = 512 << 10, VARINT_BYTES_MAX = 10 };
 
 struct piece {
     struct buf packed;
@@ -68,11 +74,14 @@ struct record_encoder {
     struct zcodec *z;
     struct map map[MAP_N];
     struct buf raw, section, texts, header, value;
-    size_t texts_at; /* in raw: up to there are numbers */
+    struct part_begin part[PARTS_MAX]; /* of raw */
+    size_t n_parts;
     struct part_node *nodes;
     uint32_t *breaks; /* of nodes, while they are written */
     struct string_cut *cuts;
-    size_t nodes_cap, breaks_cap, cuts_cap;
+    struct label *labels; /* of all sets */
+    uint32_t *set_size;
+    size_t nodes_cap, breaks_cap, cuts_cap, labels_cap, set_size_cap;
     struct buf spare; /* a piece's buffer, kept for the next */
     struct piece *pieces;
     size_t n_pieces, cap_pieces;
@@ -117,6 +126,8 @@ void record_encoder_free(struct record_encoder *e)
     }
     free(e->nodes);
     free(e->cuts);
+    free(e->labels);
+    free(e->set_size);
     free(e->breaks);
     buf_deinit(&e->spare);
     buf_deinit(&e->raw);
@@ -265,9 +276,9 @@ static void select_label_strings(struct record_encoder *e, const struct profile 
     }
 }
 
-/* In the order of their texts, so that each shares its beginning with the one before. There is no
- * branch: the new id of one that is not in the part means nothing. The empty one, which is id 0,
- * comes first. */
+/* In the order of their texts, so that each shares its beginning with the one before. Without a
+ * branch: strings outside of the part get an id, too, which means nothing. The empty one, which is
+ * id 0, comes first. */
 static void number_strings(struct map *string, const struct order *texts)
 {
     uint32_t used = 0;
@@ -316,35 +327,33 @@ static void write_types(struct record_encoder *e, const struct bytes *types, uin
 
 enum { BLOCK = 32 };
 
-/* In most blocks all numbers have one byte, and where each goes does not wait for the one before.
- */
-static inline uint8_t *put_block(uint8_t *to, const uint64_t *v, uint32_t n, uint64_t any_bit)
+/* Mostly all have one byte: then no number's place depends on the one before. */
+static inline void put_block(struct buf *out, const uint64_t *v, uint32_t n)
 {
-    if (any_bit < 0x80) {
-        for (uint32_t i = 0; i < n; i++)
-            to[i] = (uint8_t)v[i];
-        return to + n;
-    }
+    uint64_t any_bit = 0;
+    uint8_t *to;
+
+    buf_reserve(out, BLOCK * VARINT_BYTES_MAX);
+    to = out->data + out->len;
     for (uint32_t i = 0; i < n; i++)
+        any_bit |= v[i];
+    for (uint32_t i = 0; any_bit < 0x80 && i < n; i++)
+        *to++ = (uint8_t)v[i];
+    for (uint32_t i = 0; any_bit >= 0x80 && i < n; i++)
         to = varint_put(to, v[i]);
-    return to;
+    out->len = (size_t)(to - out->data);
 }
 
-/* Appends the varints v of k = 0 … n - 1 to the section: a column. Room is made once. */
+/* Appends the varints v of k = 0 … n - 1 to the section: a column. */
 #define COLUMN(e, k, n, v)                                                                         \
     do {                                                                                           \
         uint64_t block_[BLOCK];                                                                    \
-        uint8_t *at_;                                                                              \
-        buf_reserve(&(e)->section, (size_t)(n)*VARINT_BYTES_MAX);                                  \
-        at_ = (e)->section.data + (e)->section.len;                                                \
-        for (uint32_t k = 0, n_, end_ = (n); k < end_;) {                                          \
-            uint64_t any_bit_ = 0;                                                                 \
-            uint32_t stop_ = end_ - k < BLOCK ? end_ : k + BLOCK;                                  \
-            for (n_ = 0; k < stop_; k++)                                                           \
-                any_bit_ |= block_[n_++] = (v);                                                    \
-            at_ = put_block(at_, block_, n_, any_bit_);                                            \
+        for (uint32_t begin_ = 0, n_ = (n), end_; begin_ < n_; begin_ = end_) {                    \
+            end_ = n_ - begin_ < BLOCK ? n_ : begin_ + BLOCK;                                      \
+            for (uint32_t k = begin_; k < end_; k++)                                               \
+                block_[k - begin_] = (v);                                                          \
+            put_block(&(e)->section, block_, end_ - begin_);                                       \
         }                                                                                          \
-        (e)->section.len = (size_t)(at_ - (e)->section.data);                                      \
     } while (0)
 
 static size_t shared_bytes(struct bytes a, struct bytes b)
@@ -363,35 +372,47 @@ static size_t shared_bytes(struct bytes a, struct bytes b)
     return n;
 }
 
-/* Their texts wait: they are the last section. */
-static void write_strings(struct record_encoder *e, const struct symbols *s)
+/* What is each string's own, and where it is cut; the next ones' memory is asked for meanwhile. */
+static void cut_strings(struct record_encoder *e, const struct symbols *s)
 {
+    enum { TEXT_AHEAD = 8, VIEW_AHEAD = 16 };
     const struct map *m = &e->map[MAP_STRING];
     const struct bytes *texts = symbols_all_texts(s);
-    enum { AHEAD = 8 };
     struct bytes before = BYTES_LIT("");
-    struct string_cut *cut;
 
     XGROW(e->cuts, e->cuts_cap, m->used);
-    cut = e->cuts;
     buf_reset(&e->texts);
     for (uint32_t k = 0; k < m->used; k++) {
         struct bytes text = texts[m->old[k]];
         size_t shared;
 
-        if (k + 2 * AHEAD < m->used) {
-            __builtin_prefetch(&texts[m->old[k + 2 * AHEAD]]);
-            __builtin_prefetch(texts[m->old[k + AHEAD]].data);
+        if (k + VIEW_AHEAD < m->used) {
+            __builtin_prefetch(&texts[m->old[k + VIEW_AHEAD]]);
+            __builtin_prefetch(texts[m->old[k + TEXT_AHEAD]].data);
         }
         shared = shared_bytes(before, text);
-        cut[k] = (struct string_cut){(uint32_t)shared, (uint32_t)(text.len - shared)};
+        e->cuts[k] = (struct string_cut){(uint32_t)shared, (uint32_t)(text.len - shared)};
         buf_append(&e->texts, text.data + shared, text.len - shared);
         before = text;
     }
-    buf_varint(&e->section, m->used);
-    COLUMN(e, k, m->used, cut[k].shared);
-    COLUMN(e, k, m->used, cut[k].own);
+}
+
+/* Their texts are a section of their own. */
+static void write_strings(struct record_encoder *e, const struct symbols *s)
+{
+    uint32_t n = e->map[MAP_STRING].used;
+
+    cut_strings(e, s);
+    buf_varint(&e->section, n);
+    COLUMN(e, k, n, e->cuts[k].shared);
+    COLUMN(e, k, n, e->cuts[k].own);
     section_end(e, SECTION_STRINGS);
+}
+
+static void write_texts(struct record_encoder *e)
+{
+    buf_append_bytes(&e->section, buf_bytes(&e->texts));
+    section_end(e, SECTION_TEXTS);
 }
 
 static void write_functions(struct record_encoder *e, const struct symbols *s)
@@ -419,13 +440,14 @@ static void write_mappings(struct record_encoder *e, const struct symbols *s)
     section_end(e, SECTION_MAPPINGS);
 }
 
-/* The difference to the next function that was not met, and that is met with this one. */
+/* 0: it has none; else 1 + how far it is from greatest + 1, the first that no frame had yet
+ * (zigzag). */
 static uint64_t function_step(uint32_t function, uint32_t *greatest)
 {
-    uint64_t step = zigzag((int64_t)function - *greatest - 1);
+    uint64_t step = 1 + zigzag((int64_t)function - *greatest - 1);
 
     *greatest = function > *greatest ? function : *greatest;
-    return step;
+    return function ? step : 0;
 }
 
 /* Functions were numbered as their first frames were, so most frames have the next one. */
@@ -465,24 +487,36 @@ static void write_nodes(struct record_encoder *e)
     section_end(e, SECTION_NODES);
 }
 
-static void write_labels(struct record_encoder *e, const struct profile *p)
+/* The labels of all sets, one set behind the other. Returns how many. */
+static uint32_t gather_labels(struct record_encoder *e, const struct profile *p)
 {
     const struct map *m = &e->map[MAP_LABELS];
-    const uint32_t *string = e->map[MAP_STRING].id;
+    size_t sum = 0, n = 0;
 
-    buf_varint(&e->section, m->used);
-    for (uint32_t set = 0; set < m->used; set++) {
-        size_t n = 0;
+    XGROW(e->set_size, e->set_size_cap, m->used);
+    for (uint32_t set = 0; set < m->used; set++, sum += n) {
         const struct label *l = profile_label_set(p, m->old[set], &n);
 
-        buf_varint(&e->section, n);
-        for (size_t i = 0; i < n; i++) {
-            buf_varint(&e->section, string[l[i].key]);
-            buf_varint(&e->section, string[l[i].str]);
-            buf_varint(&e->section, zigzag(l[i].num));
-            buf_varint(&e->section, string[l[i].unit]);
-        }
+        XGROW(e->labels, e->labels_cap, sum + n);
+        for (size_t i = 0; i < n; i++)
+            e->labels[sum + i] = l[i];
+        e->set_size[set] = (uint32_t)n;
     }
+    return (uint32_t)sum;
+}
+
+static void write_labels(struct record_encoder *e, const struct profile *p)
+{
+    const uint32_t *string = e->map[MAP_STRING].id;
+    uint32_t n_sets = e->map[MAP_LABELS].used, n = gather_labels(e, p);
+    const struct label *l = e->labels;
+
+    buf_varint(&e->section, n_sets);
+    COLUMN(e, k, n_sets, e->set_size[k]);
+    COLUMN(e, k, n, string[l[k].key]);
+    COLUMN(e, k, n, string[l[k].str]);
+    COLUMN(e, k, n, zigzag((int64_t)((uint64_t)l[k].num - (k ? (uint64_t)l[k - 1].num : 0))));
+    COLUMN(e, k, n, string[l[k].unit]);
     section_end(e, SECTION_LABELS);
 }
 
@@ -540,22 +574,29 @@ static void write_spans(struct record_encoder *e, const struct profile *p, uint3
     section_end(e, SECTION_ROW_SPANS);
 }
 
+static void part_begin(struct record_encoder *e, enum zkind kind)
+{
+    e->part[e->n_parts++] = (struct part_begin){e->raw.len, kind};
+}
+
 static void write_all(struct record_encoder *e, const struct profile *p, const struct bytes *types,
                       uint32_t from, uint32_t to)
 {
     buf_reset(&e->raw);
+    e->n_parts = 0;
+    part_begin(e, ZKIND_NUMBERS);
     write_types(e, types, p->n_types);
     write_strings(e, p->symbols);
     write_functions(e, p->symbols);
     write_mappings(e, p->symbols);
     write_frames(e, p->symbols);
     write_nodes(e);
-    write_labels(e, p);
     write_rows(e, p, from, to);
     write_spans(e, p, from, to);
-    e->texts_at = e->raw.len;
-    buf_varint(&e->raw, SECTION_TEXTS);
-    buf_varbytes(&e->raw, buf_bytes(&e->texts));
+    part_begin(e, ZKIND_MIXED);
+    write_labels(e, p);
+    part_begin(e, ZKIND_TEXTS);
+    write_texts(e);
 }
 
 /* ---- header ------------------------------------------------------------------------------ */
@@ -660,15 +701,22 @@ static int emit_piece(struct record_encoder *e, const struct record_header *h, u
     return emit(ctx, part, parts, buf_bytes(&e->value));
 }
 
+/* A small one is not worth several frames. */
 static enum codec pack_raw(struct record_encoder *e, struct buf *out)
 {
+    enum { SMALL = 4096 };
     struct bytes raw = buf_bytes(&e->raw);
-    struct zpart parts[] = {
-        {bytes_of(raw.data, e->texts_at), Z_NUMBERS},
-        {bytes_of(raw.data + e->texts_at, raw.len - e->texts_at), Z_TEXTS},
-    };
+    struct zpart parts[PARTS_MAX];
 
-    return zcodec_pack(e->z, parts, sizeof parts / sizeof *parts, e->level, out);
+    if (raw.len < SMALL)
+        return zcodec_pack_one(e->z, raw, ZKIND_MIXED, e->level, out);
+    for (size_t i = 0; i < e->n_parts; i++) {
+        size_t end = i + 1 < e->n_parts ? e->part[i + 1].at : raw.len;
+
+        parts[i] = (struct zpart){bytes_of(raw.data + e->part[i].at, end - e->part[i].at),
+                                  e->part[i].kind};
+    }
+    return zcodec_pack(e->z, parts, e->n_parts, e->level, out);
 }
 
 /* Rows [from, to) as one piece; false (and no piece) if they do not fit. */

@@ -23,18 +23,19 @@ enum record_section {
                              * bytes of its own, which are in SECTION_TEXTS */
     SECTION_FUNCTIONS,      /* n, then columns: name, system name, file, start line (zigzag) */
     SECTION_MAPPINGS,       /* n, then columns: file, build id */
-    SECTION_FRAMES,         /* n, then columns: function − (1 + the greatest before) (zigzag), mapping, line or
-                             * address */
+    SECTION_FRAMES,         /* n, then columns: 1 + (function − the first that no frame before has) (zigzag), or 0
+                             * if it has none; mapping, line or address */
     SECTION_NODES,          /* n, m; columns of the m that are not the child of the node before: how far it
                              * is from the last of them (the first: from 1), own id − parent's (≥ 1);
                              * column of all n: frame − the parent's (zigzag; the root has 0) */
-    SECTION_LABELS,         /* n sets: number of labels, then key, string, number (zigzag), unit each */
+    SECTION_LABELS,         /* n sets, then a column: number of labels; columns of all labels: key, string,
+                             * number − that of the one before (zigzag, mod 2^64), unit */
     SECTION_ROWS,           /* n, then columns: node, label set */
     SECTION_VALUES,         /* step (≥ 1), values / step (zigzag) of all rows; one such section a type,
                              * in their order */
     SECTION_SPANS,          /* n, then columns of u64 LE: trace high, trace low, root, span */
     SECTION_ROW_SPANS,      /* a column: span of each row. Both are there only if a row has a span */
-    SECTION_TEXTS,          /* of all strings, one behind the other: the last section, a zstd frame of its own */
+    SECTION_TEXTS,          /* of all strings, one behind the other */
     SECTION_N,
 };
 

@@ -93,7 +93,7 @@ void symchunk_encode(struct zcodec *z, const struct symbols *s, struct symbols_m
     mark_encode(symbols_mark(s), out);
     buf_varint(out, columns.len);
     blob_set_codec(out, begin,
-                   zcodec_pack_one(z, buf_bytes(&columns), Z_MIXED, SYMCHUNK_LEVEL, out));
+                   zcodec_pack_one(z, buf_bytes(&columns), ZKIND_MIXED, SYMCHUNK_LEVEL, out));
     blob_end(out, begin);
     buf_deinit(&columns);
 }

@@ -39,36 +39,42 @@ void zcodec_free(struct zcodec *z)
 }
 
 /*
- * Short matches (from 3 on) make less of it, but each costs more to decode than literals do. At the
- * fast level the hash table, which is cleared for every frame, stays in the first cache together
- * with what is packed; and the more steps zstd may skip where it finds nothing, the more is left to
- * Huffman's code, which costs a tenth of looking for matches. It would leave literals as they are
- * then: the setting that says otherwise is of the API for static linking, the same since 1.3.8;
- * without it frames are larger.
+ * At level 1. min_match: short matches make the frame smaller, but each costs more to decode than
+ * literals do. hash_log: the table is cleared for every frame, and stays in the first cache
+ * together with what is packed. skip: how many bytes are skipped where no match is found; what is
+ * skipped is left to Huffman's code, which costs a tenth of looking for matches.
  */
 struct tuning {
     int min_match, hash_log, skip;
 };
 
+static const struct tuning tunings[] = {
+    [ZKIND_MIXED] = {5, 12, 0},
+    [ZKIND_TREE] = {7, 12, 0},
+    [ZKIND_NUMBERS] = {5, 10, 16},
+    [ZKIND_TEXTS] = {6, 10, 8},
+};
+
+static void set(ZSTD_CCtx *c, ZSTD_cParameter parameter, int value)
+{
+    CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(c, parameter, value)));
+}
+
+/* Of higher levels only min_match is not zstd's own. With skip, zstd would leave literals as they
+ * are, without Huffman's code: the setting that says otherwise is of its API for static linking,
+ * since 1.5.1 under these names. */
 static void tune(ZSTD_CCtx *c, int level, enum zkind kind)
 {
-    static const struct tuning tunings[] = {
-        [Z_MIXED] = {5, 12, 0},
-        [Z_TREE] = {7, 12, 0},
-        [Z_NUMBERS] = {5, 10, 32},
-        [Z_TEXTS] = {6, 10, 8},
-    };
-    enum { FAST_LEVEL_MAX = 1 };
-    struct tuning t = tunings[kind];
+    const struct tuning *t = &tunings[kind];
 
-    if (level > FAST_LEVEL_MAX)
-        t.hash_log = t.skip = 0; /* what the level has */
-    ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, t.min_match);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, t.hash_log);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_targetLength, t.skip);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_literalCompressionMode,
-                           t.skip ? ZSTD_ps_enable : ZSTD_ps_auto);
+    ZSTD_CCtx_reset(c, ZSTD_reset_session_and_parameters);
+    set(c, ZSTD_c_compressionLevel, level);
+    set(c, ZSTD_c_minMatch, t->min_match);
+    if (level > 1)
+        return;
+    set(c, ZSTD_c_hashLog, t->hash_log);
+    set(c, ZSTD_c_targetLength, t->skip);
+    set(c, ZSTD_c_literalCompressionMode, t->skip ? ZSTD_ps_enable : ZSTD_ps_auto);
 }
 
 static size_t bound(const struct zpart *parts, size_t n)
@@ -105,6 +111,7 @@ enum codec zcodec_pack(struct zcodec *z, const struct zpart *parts, size_t n, in
 {
     size_t begin = out->len, raw = 0;
 
+    CHECK(level >= 1);
     for (size_t i = 0; i < n; i++)
         raw += parts[i].in.len;
     if (append_frames(z, parts, n, level, out) && out->len - begin < raw)

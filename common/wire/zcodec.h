@@ -15,14 +15,14 @@ struct zcodec;
 struct zcodec *zcodec_new(void);
 void zcodec_free(struct zcodec *z);     /* NULL is fine */
 
-/* What zstd is told about a run of bytes. It makes one Huffman table for all of a frame, so what is
+/* What zstd is told about a run of bytes. It makes one Huffman table for a block (128 KiB), so what is
  * written in different letters is packed apart; and at level 1, which is in a hurry, it looks for
  * repetition as hard as there is some to find. */
 enum zkind {
-    Z_MIXED,
-    Z_TREE,         /* few and long matches, since decoding counts most */
-    Z_NUMBERS,      /* small ones, by columns: most of what can be saved is that some are frequent */
-    Z_TEXTS,
+    ZKIND_MIXED,
+    ZKIND_TREE,         /* few and long matches, since decoding counts most */
+    ZKIND_NUMBERS,      /* small ones, by columns: most of what can be saved is that some are frequent */
+    ZKIND_TEXTS,
 };
 
 struct zpart {
@@ -30,8 +30,8 @@ struct zpart {
     enum zkind kind;
 };
 
-/* Appends the parts to out as one run of bytes, a frame each, compressed if that helps; returns the
- * codec used. */
+/* Appends the parts to out, a frame each (of an empty one none), which unpack as one run of bytes; or as
+ * they are, if all frames together are not smaller. level ≥ 1. Returns the codec used. */
 enum codec zcodec_pack(struct zcodec *z, const struct zpart *parts, size_t n, int level,
                        struct buf *out);
 enum codec zcodec_pack_one(struct zcodec *z, struct bytes in, enum zkind kind, int level,

@@ -84,6 +84,21 @@ static inline void keep_less(double *best, double value)
         *best = value;
 }
 
+enum { INFLATE_MAX = 64 << 20 };
+
+/* CPU seconds of inflating it into out[INFLATE_MAX]; its size is added to *raw. */
+static inline double inflate_one(struct libdeflate_decompressor *d, struct bytes gz, uint8_t *out,
+                                 size_t *raw)
+{
+    double start = cpu_s();
+    size_t made;
+
+    CHECK(libdeflate_gzip_decompress(d, gz.data, gz.len, out, INFLATE_MAX, &made) ==
+          LIBDEFLATE_SUCCESS);
+    *raw += made;
+    return cpu_s() - start;
+}
+
 /*
  * What libdeflate takes for inflating these and nothing else, CPU seconds; *ret_raw: how many bytes
  * they are then. It is the floor of whatever reads gzip, and the unit in which figures of different
@@ -91,29 +106,25 @@ static inline void keep_less(double *best, double value)
  */
 static inline double inflate_floor(const struct bytes *gz, size_t n, size_t *ret_raw)
 {
-    enum { INFLATED_MAX = 64 << 20 };
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    uint8_t *out = xmalloc(INFLATED_MAX);
-    double start = cpu_s();
-    size_t made;
+    uint8_t *out = xmalloc(INFLATE_MAX);
+    double sum = 0;
 
     *ret_raw = 0;
-    for (size_t i = 0; i < n; i++) {
-        CHECK(libdeflate_gzip_decompress(d, gz[i].data, gz[i].len, out, INFLATED_MAX, &made) ==
-              LIBDEFLATE_SUCCESS);
-        *ret_raw += made;
-    }
-    start = cpu_s() - start;
+    for (size_t i = 0; i < n; i++)
+        sum += inflate_one(d, gz[i], out, ret_raw);
     free(out);
     libdeflate_free_decompressor(d);
-    return start;
+    return sum;
 }
 
-/* How much longer this machine takes, now, than the one that targets in seconds were set on, which
- * inflates 741 MB/s of raw profile of the jvm series. */
+/* What the machine inflates of the jvm series that targets in seconds were set on. */
+enum { TARGETS_MB_S = 741 };
+
+/* How much longer this machine takes, now, than that one. */
 static inline double slowness(double floor_s, size_t raw)
 {
-    return 741e6 / ((double)raw / floor_s);
+    return TARGETS_MB_S * 1e6 / ((double)raw / floor_s);
 }
 
 static inline int by_size(const void *a, const void *b)

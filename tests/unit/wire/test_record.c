@@ -473,6 +473,7 @@ static void a_sample_that_alone_exceeds_a_record_is_refused(void **state)
 /* Functions are written as differences to the next new one; here most are another. */
 static void functions_of_frames_come_in_any_order(void **state)
 {
+    static const char *const names[] = {"a", "b", "c", "d"};
     static const uint32_t order[] = {2, 0, 3, 1, 2, 0};
     enum { N = sizeof order / sizeof *order };
     struct parts parts = {0};
@@ -483,10 +484,11 @@ static void functions_of_frames_come_in_any_order(void **state)
     sample_init(&from);
     sample_init(&to);
     declare(&from, 1);
-    for (char name[] = "a"; name[0] <= 'd'; name[0]++)
-        functions[name[0] - 'a'] = symbols_function(
-            from.symbols,
-            &(struct function){.name = symbols_string(from.symbols, bytes_str(name))});
+    for (uint32_t i = 0; i < 4; i++) {
+        struct function f = {.name = symbols_string(from.symbols, bytes_str(names[i]))};
+
+        functions[i] = symbols_function(from.symbols, &f);
+    }
     for (uint32_t i = 0; i < N; i++)
         frames[i] = symbols_frame(
             from.symbols, &(struct frame){.function = functions[order[i]], .line_or_address = i});
@@ -611,9 +613,9 @@ static int read_with(unsigned tag, const char *hex, struct sample *to)
         [2] = "01 00 04",          /* strings: one, which shares nothing */
         [3] = "01 01 00 00 00",    /* functions: name 1 */
         [4] = "00",                /* mappings */
-        [5] = "01 00 00 07",       /* frames: the next function, line 7 */
+        [5] = "01 01 00 07",       /* frames: the next function, line 7 */
         [6] = "01 00 02",          /* nodes: one, no break: under the root; frame 0 + 1 */
-        [7] = "01 01 01 00 02 00", /* labels: one set, main=1 */
+        [7] = "01 01 01 00 02 00", /* labels: one set of one, main=1 */
         [8] = "01 01 01",          /* rows: node 1, set 1 */
         [9] = "01 02",             /* values: step 1, 1 */
         [12] = "6d61696e",         /* texts: "main" */
@@ -663,9 +665,11 @@ static void a_record_that_lies_adds_no_row(void **state)
         {3, "01 02 00 00 00", "a function's name out of range"},
         {3, "01 01 00 00", "a function without a start line"},
         {4, "01 02 00", "a mapping's file out of range"},
-        {5, "01 02 00 07", "a frame's function out of range"},
-        {5, "01 03 00 07", "a frame's function below all"},
+        {5, "01 03 00 07", "a frame's function out of range"},
+        {5, "01 02 00 07", "a frame's function that is none"},
+        {5, "01 04 00 07", "a frame's function below all"},
         {5, "01 fe ff ff ff ff ff ff ff ff 01 00 07", "a frame's function far above all"},
+        {5, "01 ff ff ff ff ff ff ff ff ff 01 00 07", "a frame's function far below all"},
         {5, "01 00 01 07", "a frame's mapping out of range"},
         {6, "01 01 00 00 02", "a node that is its own parent"},
         {6, "01 01 00 02 02", "a node whose parent is before the root"},
@@ -677,6 +681,9 @@ static void a_record_that_lies_adds_no_row(void **state)
         {6, "01 00 02 00", "bytes behind the nodes"},
         {7, "01 01 02 00 02 00", "a label's key out of range"},
         {7, "01 ff ff 7f", "a label set too large"},
+        {7, "01 02 01 00 02 00", "more labels than bytes"},
+        {7, "02 01 00 01 00 02", "a label without a unit"},
+        {7, "01 01 01 00 02 00 00", "bytes behind the labels"},
         {8, "01 02 00", "a row's node out of range"},
         {8, "01 01 02", "a row's label set out of range"},
         {8, "02 01 01 01 01", "more rows than values"},
