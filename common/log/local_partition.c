@@ -118,12 +118,12 @@ static int pending_append_again(struct local_partition *p)
     return r < 0 ? r : segment_sync(&p->tail);
 }
 
-void partition_commit(struct local_partition *p, struct list *done)
+bool partition_commit(struct local_partition *p, struct list *done)
 {
     int r;
 
     if (list_empty(&p->pending))
-        return;
+        return false;
     r = segment_sync(&p->tail);
     if (r < 0) {
         report_failed_sync(p, r);
@@ -136,6 +136,7 @@ void partition_commit(struct local_partition *p, struct list *done)
     list_for_each (it, &p->pending)
         container_of(it, struct local_record, link)->r = r;
     list_splice(done, &p->pending);
+    return true;
 }
 
 int partition_append(struct local_partition *p, struct local_record *rec, uint64_t segment_bytes,

@@ -53,8 +53,9 @@ void partition_close(struct local_partition *p);
  * full segment committed go to done. */
 int partition_append(struct local_partition *p, struct local_record *rec, uint64_t segment_bytes,
                      struct list *done);
-/* Syncs what is pending and publishes it; moves the records to the end of done with their r. */
-void partition_commit(struct local_partition *p, struct list *done);
+/* Syncs what is pending and publishes it; moves the records to the end of done with their r. False:
+ * there was nothing. */
+bool partition_commit(struct local_partition *p, struct list *done);
 
 /* Bytes of all committed segments, and of what is pending. */
 uint64_t partition_bytes(const struct local_partition *p);

@@ -1,8 +1,8 @@
 /*
  * Happy path: a loop queues a record; the thread takes the whole queue, appends it, syncs each
  * partition that it touched once (so the slower the disk, the larger the group), publishes the new
- * ends and hands the records back to their loops. A sync costs more than a record, so when records
- * came together the next ones are waited for; a record that is alone never waits.
+ * ends and hands the records back to their loops. A sync costs more than a record, so after records
+ * that shared one the next ones are waited for.
  *
  * Everything that can go wrong with a record (no space, an I/O error) is its `r`; the thread goes
  * on. The size of the log is checked before each append: the oldest flushed segment of any
@@ -110,12 +110,18 @@ static void count(const struct local_record *rec)
     LOG(LOG_ERROR, "log_append_failed", F_STR("error", strerror(-rec->r)));
 }
 
+/* What one write was of. */
+struct group {
+    uint32_t records, partitions;
+};
+
 /* Appends and commits all of batch; what becomes of each is in done. */
-static void write_batch(struct log_local *l, struct list *batch, struct list *done)
+static struct group write_batch(struct log_local *l, struct list *batch, struct list *done)
 {
+    struct group group = {0};
     struct list *link;
 
-    while ((link = list_pop(batch)) != NULL) {
+    for (; (link = list_pop(batch)) != NULL; group.records++) {
         struct local_item *item = item_of(link);
 
         item->record.r = append(l, item, done);
@@ -123,10 +129,11 @@ static void write_batch(struct log_local *l, struct list *batch, struct list *do
             list_append(done, link);
     }
     for (uint32_t i = 0; i < l->n_partitions; i++)
-        partition_commit(&l->partitions[i], done);
+        group.partitions += partition_commit(&l->partitions[i], done);
     list_for_each (it, done)
         count(&item_of(it)->record);
     metric_set(&metrics[M_BYTES], 0, (int64_t)total_bytes(l));
+    return group;
 }
 
 static void hand_back(struct log_local *l, struct list *done)
@@ -165,8 +172,16 @@ static bool take_queue(struct log_local *l, struct list *batch, uint64_t until_n
     return !list_empty(batch);
 }
 
-/* Company is waited for as long as the last group took, and no longer than a slow disk makes groups
- * by itself. */
+/* How long company is worth waiting for: as long as a sync took, if any was of several records. A
+ * slow disk makes groups by itself. */
+static uint64_t worth_waiting_ns(struct group group, uint64_t took_ns)
+{
+    if (group.records <= group.partitions || group.partitions == 0)
+        return 0;
+    took_ns /= group.partitions;
+    return took_ns < COMPANY_WAIT_MAX_NS ? took_ns : COMPANY_WAIT_MAX_NS;
+}
+
 static void thread_main(void *arg)
 {
     struct log_local *l = arg;
@@ -174,14 +189,12 @@ static void thread_main(void *arg)
     uint64_t until_ns = 0;
 
     while (take_queue(l, &batch, until_ns)) {
-        uint64_t start_ns = uv_hrtime(), now_ns, took_ns;
-        bool alone = batch.next == batch.prev;
+        uint64_t start_ns = uv_hrtime(), end_ns;
+        struct group group = write_batch(l, &batch, &done);
 
-        write_batch(l, &batch, &done);
+        end_ns = uv_hrtime();
         hand_back(l, &done);
-        now_ns = uv_hrtime();
-        took_ns = now_ns - start_ns < COMPANY_WAIT_MAX_NS ? now_ns - start_ns : COMPANY_WAIT_MAX_NS;
-        until_ns = alone ? 0 : now_ns + took_ns;
+        until_ns = end_ns + worth_waiting_ns(group, end_ns - start_ns);
     }
 }
 

@@ -21,7 +21,8 @@
 #include <stdlib.h>
 
 enum { LABELS_PER_SET_MAX = 4096 };
-enum { TEXTS_KEPT_MAX = 4 << 20 }; /* a larger scratch is given back */
+/* A larger scratch is given back: bytes; entries of a table. */
+enum { TEXTS_KEPT_MAX = 4 << 20, ENTRIES_KEPT_MAX = 1 << 20 };
 #define STRING_UNSEEN UINT32_MAX
 
 /* The record's id → the target's. id[0] is 0. */
@@ -62,14 +63,24 @@ struct record_decoder *record_decoder_new(void)
     return d;
 }
 
+enum { MAPS = 7 };
+
+static void maps_of(struct record_decoder *d, struct map *ret[MAPS])
+{
+    struct map *maps[MAPS] = {&d->string, &d->function, &d->mapping, &d->frame,
+                              &d->node,   &d->labels,   &d->span};
+
+    memcpy(ret, maps, sizeof maps);
+}
+
 void record_decoder_free(struct record_decoder *d)
 {
-    struct map *maps[] = {&d->string, &d->function, &d->mapping, &d->frame,
-                          &d->node,   &d->labels,   &d->span};
+    struct map *maps[MAPS];
 
     if (!d)
         return;
-    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
+    maps_of(d, maps);
+    for (size_t i = 0; i < MAPS; i++)
         free(maps[i]->id);
     free(d->node_frame);
     free(d->text);
@@ -162,6 +173,28 @@ static uint32_t u32_at(struct bytes value, size_t at)
     return le32toh(v);
 }
 
+/* Frees an array of more entries than are kept. */
+#define GIVE_BACK(at, cap)                                                                         \
+    do {                                                                                           \
+        if ((cap) > ENTRIES_KEPT_MAX) {                                                            \
+            free(at);                                                                              \
+            (at) = NULL;                                                                           \
+            (cap) = 0;                                                                             \
+        }                                                                                          \
+    } while (0)
+
+/* What the record before needed. */
+static void give_back_large(struct record_decoder *d)
+{
+    struct map *maps[MAPS];
+
+    maps_of(d, maps);
+    for (size_t i = 0; i < MAPS; i++)
+        GIVE_BACK(maps[i]->id, maps[i]->cap);
+    GIVE_BACK(d->text, d->cap_text);
+    GIVE_BACK(d->node_frame, d->cap_node_frame);
+}
+
 int record_open(struct record_decoder *d, struct bytes value, struct record_header *h,
                 struct failure *f)
 {
@@ -169,6 +202,7 @@ int record_open(struct record_decoder *d, struct bytes value, struct record_head
     struct bytes header;
     uint64_t header_len;
 
+    give_back_large(d);
     d->cut = false;
     d->packed = bytes_of(NULL, 0);
     if (value.len < RECORD_FIXED_BYTES || memcmp(value.data, RECORD_MAGIC, 4) != 0)
@@ -324,7 +358,7 @@ static bool strings_read(struct record_decoder *d)
     uint32_t n;
 
     if (!table_open(d, SECTION_STRINGS, &c, &d->string, &n) || !column_take(&c, n, &shared) ||
-        !column_take(&c, n, &own) || cursor_left(&c) > 0)
+        !column_take(&c, n, &own) || cursor_left(&c) > 0 || (n && !texts.at))
         return false;
     XGROW(d->text, d->cap_text, (size_t)n + 1);
     if (!lengths_read(d, shared, own, n, &sum))

@@ -520,15 +520,16 @@ static void write_labels(struct record_encoder *e, const struct profile *p)
     section_end(e, SECTION_LABELS);
 }
 
-static void write_values(struct record_encoder *e, const int64_t *value, uint32_t n)
+/* value is NULL if there are no rows. */
+static void write_values(struct record_encoder *e, const int64_t *value, uint32_t from, uint32_t n)
 {
     uint64_t step = 0;
 
     for (uint32_t k = 0; k < n && step != 1; k++)
-        step = step_with(step, value[k]);
+        step = step_with(step, value[from + k]);
     step = step ? step : 1;
     buf_varint(&e->section, step);
-    COLUMN(e, k, n, step_encode(value[k], step));
+    COLUMN(e, k, n, step_encode(value[from + k], step));
     section_end(e, SECTION_VALUES);
 }
 
@@ -543,7 +544,7 @@ static void write_rows(struct record_encoder *e, const struct profile *p, uint32
     COLUMN(e, k, n, e->map[MAP_LABELS].id[p->row_labels[from + k]]);
     section_end(e, SECTION_ROWS);
     for (uint32_t type = 0; type < p->n_types; type++)
-        write_values(e, p->values[type] + from, n);
+        write_values(e, p->values[type], from, n);
 }
 
 static void write_u64(struct buf *out, uint64_t v)

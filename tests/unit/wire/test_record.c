@@ -662,6 +662,7 @@ static void a_record_that_lies_adds_no_row(void **state)
         {2, "02 00 05 04 00", "a second one that does"},
         {2, "01 00 ff ff ff 7f", "a string of many bytes"},
         {12, NULL, "strings without texts"},
+        {12, "6d61696e 00", "bytes behind the texts"},
         {3, "01 02 00 00 00", "a function's name out of range"},
         {3, "01 01 00 00", "a function without a start line"},
         {4, "01 02 00", "a mapping's file out of range"},
