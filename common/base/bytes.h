@@ -40,7 +40,15 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
 int bytes_cmp(struct bytes a, struct bytes b);
 bool bytes_starts(struct bytes s, struct bytes prefix);
 
-/* The eight bytes at p, of which the first is the lowest. */
+/* The four bytes at p, the eight bytes at p: little-endian. */
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
 static inline uint64_t load64(const uint8_t *p)
 {
     uint64_t v;

@@ -47,11 +47,6 @@ void inflater_free(struct inflater *inf)
     free(inf);
 }
 
-static uint32_t load32le(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
 enum compression compression_of(struct bytes in)
 {
     enum { ZSTD_FRAME = 0xfd2fb528, ZSTD_SKIPPABLE = 0x184d2a50, LZ4_FRAME = 0x184d2204 };
@@ -61,7 +56,7 @@ enum compression compression_of(struct bytes in)
         return COMPRESSION_GZIP;
     if (in.len < 4)
         return COMPRESSION_NONE;
-    magic = load32le(in.data);
+    magic = load32(in.data);
     if (magic == (uint32_t)ZSTD_FRAME || (magic & ~15u) == ZSTD_SKIPPABLE)
         return COMPRESSION_ZSTD;
     return magic == LZ4_FRAME ? COMPRESSION_LZ4 : COMPRESSION_NONE;
@@ -126,7 +121,7 @@ static int gunzip_member(struct inflater *inf, struct bytes *in, size_t max_byte
 
 static size_t gzip_size_hint(struct bytes in)
 {
-    size_t claimed = in.len >= GZIP_MIN ? load32le(in.data + in.len - 4) : 0;
+    size_t claimed = in.len >= GZIP_MIN ? load32(in.data + in.len - 4) : 0;
     size_t possible = in.len * DEFLATE_RATIO_MAX;
 
     return claimed < possible ? claimed : possible;

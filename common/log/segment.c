@@ -48,14 +48,6 @@ static void put64(uint8_t *at, uint64_t v)
     memcpy(at, &v, sizeof v);
 }
 
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-
-    memcpy(&v, at, sizeof v);
-    return le32toh(v);
-}
-
 static void header_encode(const struct segment *s, uint8_t out[SEGMENT_HEADER_BYTES])
 {
     memcpy(out, magic, sizeof magic);
@@ -207,11 +199,11 @@ static int header_read(struct segment_reader *r)
     if (e < 0)
         return e;
     if (n < sizeof header || memcmp(header, magic, sizeof magic) != 0 ||
-        get32(header + 4) != VERSION || load64(header + 8) != r->base ||
-        get32(header + 28) != crc32c(0, bytes_of(header, 28)))
+        load32(header + 4) != VERSION || load64(header + 8) != r->base ||
+        load32(header + 28) != crc32c(0, bytes_of(header, 28)))
         return SEGMENT_E_BAD;
     r->created_ms = (int64_t)load64(header + 16);
-    r->salt = get32(header + 24);
+    r->salt = load32(header + 24);
     return 0;
 }
 
@@ -291,16 +283,16 @@ static int record_at(struct segment_reader *r, uint64_t pos, uint64_t limit, uin
     e = window_get(r, pos, SEGMENT_RECORD_BYTES, limit, &at);
     if (e < 0 || !at)
         return e < 0 ? e : SEGMENT_E_END;
-    len = get32(at);
+    len = load32(at);
     offset = load64(at + 8);
     if (len > SEGMENT_VALUE_MAX || len > limit - pos - SEGMENT_RECORD_BYTES || offset < r->next ||
-        offset > offset_max || get32(at + 24) != record_crc(r->salt, at))
+        offset > offset_max || load32(at + 24) != record_crc(r->salt, at))
         return SEGMENT_E_END;
     e = window_get(r, pos, SEGMENT_RECORD_BYTES + len, limit, &at);
     if (e < 0 || !at)
         return e < 0 ? e : SEGMENT_E_END;
     rec.value = bytes_of(at + SEGMENT_RECORD_BYTES, len);
-    if (get32(at + 4) != crc32c(0, rec.value))
+    if (load32(at + 4) != crc32c(0, rec.value))
         return SEGMENT_E_END;
     rec.offset = offset;
     rec.time_ms = (int64_t)load64(at + 16);

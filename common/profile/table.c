@@ -87,14 +87,6 @@ void table_insert(struct table *t, uint64_t hash, uint32_t id)
     t->n++;
 }
 
-static inline uint64_t load32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 /* The last 16 bytes, or all where there are fewer, as two words; short texts overlap themselves. */
 static inline void last_words(const uint8_t *p, size_t n, uint64_t *a, uint64_t *b)
 {

@@ -33,10 +33,8 @@ void blob_end(struct buf *out, size_t begin)
 static bool crc_is_right(struct bytes in)
 {
     size_t len = in.len - BLOB_CRC_BYTES;
-    uint32_t crc;
 
-    memcpy(&crc, in.data + len, sizeof crc);
-    return le32toh(crc) == crc32c(0, bytes_of(in.data, len));
+    return load32(in.data + len) == crc32c(0, bytes_of(in.data, len));
 }
 
 int blob_open(struct bytes in, const char magic[4], uint8_t version, bool check_crc,

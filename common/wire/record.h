@@ -44,7 +44,7 @@ struct record_header {
 
 struct record_encoder;          /* zstd context and scratch; one thread */
 
-struct record_encoder *record_encoder_new(int zstd_level);
+struct record_encoder *record_encoder_new(int zstd_level);    /* ≥ 1 */
 void record_encoder_free(struct record_encoder *e);
 
 /* Called once a part; seq has to be given then, so that each part has its own. value is the encoder's

@@ -16,7 +16,6 @@
 #include "wire/record_layout.h"
 #include "wire/zcodec.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -30,6 +29,8 @@ struct map {
     uint32_t *id, n;
     size_t cap;
 };
+
+enum { MAPS = 7 };
 
 struct record_decoder {
     struct zcodec *z;
@@ -47,12 +48,21 @@ struct record_decoder {
     struct buf texts;   /* of all strings */
     struct bytes *text; /* [string.n], in texts; string.id: STRING_UNSEEN, or interned */
     size_t cap_text;
-    struct map string, function, mapping, frame, node, labels, span;
+    union {
+        struct {
+            struct map string, function, mapping, frame, node, labels, span;
+        };
+        struct map maps[MAPS]; /* the same, to go through */
+    };
     uint32_t *node_frame; /* [node.n] the record's ids */
     size_t cap_node_frame;
     struct label *set;
     size_t cap_set;
 };
+
+_Static_assert(offsetof(struct record_decoder, span) ==
+                   offsetof(struct record_decoder, maps[MAPS - 1]),
+               "all maps are gone through");
 
 struct record_decoder *record_decoder_new(void)
 {
@@ -63,25 +73,12 @@ struct record_decoder *record_decoder_new(void)
     return d;
 }
 
-enum { MAPS = 7 };
-
-static void maps_of(struct record_decoder *d, struct map *ret[MAPS])
-{
-    struct map *maps[MAPS] = {&d->string, &d->function, &d->mapping, &d->frame,
-                              &d->node,   &d->labels,   &d->span};
-
-    memcpy(ret, maps, sizeof maps);
-}
-
 void record_decoder_free(struct record_decoder *d)
 {
-    struct map *maps[MAPS];
-
     if (!d)
         return;
-    maps_of(d, maps);
     for (size_t i = 0; i < MAPS; i++)
-        free(maps[i]->id);
+        free(d->maps[i].id);
     free(d->node_frame);
     free(d->text);
     buf_deinit(&d->texts);
@@ -165,14 +162,6 @@ static int header_decode(struct record_decoder *d, struct bytes in, struct recor
     return pb ? header_of(h, pb, f) : bad(f, "its header is no RecordHeader");
 }
 
-static uint32_t u32_at(struct bytes value, size_t at)
-{
-    uint32_t v;
-
-    memcpy(&v, value.data + at, sizeof v);
-    return le32toh(v);
-}
-
 /* Frees an array of more entries than are kept. */
 #define GIVE_BACK(at, cap)                                                                         \
     do {                                                                                           \
@@ -186,11 +175,8 @@ static uint32_t u32_at(struct bytes value, size_t at)
 /* What the record before needed. */
 static void give_back_large(struct record_decoder *d)
 {
-    struct map *maps[MAPS];
-
-    maps_of(d, maps);
     for (size_t i = 0; i < MAPS; i++)
-        GIVE_BACK(maps[i]->id, maps[i]->cap);
+        GIVE_BACK(d->maps[i].id, d->maps[i].cap);
     GIVE_BACK(d->text, d->cap_text);
     GIVE_BACK(d->node_frame, d->cap_node_frame);
 }
@@ -212,13 +198,13 @@ int record_open(struct record_decoder *d, struct bytes value, struct record_head
     if (value.data[RECORD_AT_FLAGS] != 0 || value.data[RECORD_AT_FLAGS + 1] != 0)
         return bad(f, "it has flags that are not known");
     c = cursor_of(bytes_of(value.data + RECORD_FIXED_BYTES, value.len - RECORD_FIXED_BYTES));
-    if (u32_at(value, RECORD_AT_CRC) != crc32c(0, bytes_of(c.at, cursor_left(&c))))
+    if (load32(value.data + RECORD_AT_CRC) != crc32c(0, bytes_of(c.at, cursor_left(&c))))
         return bad(f, "its CRC does not match");
     if (!varint_get(&c, &header_len) || header_len > RECORD_HEADER_MAX ||
         !cursor_take(&c, header_len, &header))
         return bad(f, "its header is cut off or too long");
     d->codec = value.data[RECORD_AT_CODEC];
-    d->raw_len = u32_at(value, RECORD_AT_RAW_LEN);
+    d->raw_len = load32(value.data + RECORD_AT_RAW_LEN);
     d->packed = bytes_of(c.at, cursor_left(&c));
     return header_decode(d, header, h, f);
 }

@@ -310,10 +310,15 @@ static void select_all(struct record_encoder *e, const struct profile *p, uint32
 
 /* ---- write ------------------------------------------------------------------------------- */
 
-static void section_end(struct record_encoder *e, enum record_section tag)
+static void put_section(struct record_encoder *e, enum record_section tag, struct bytes section)
 {
     buf_varint(&e->raw, tag);
-    buf_varbytes(&e->raw, buf_bytes(&e->section));
+    buf_varbytes(&e->raw, section);
+}
+
+static void section_end(struct record_encoder *e, enum record_section tag)
+{
+    put_section(e, tag, buf_bytes(&e->section));
     buf_reset(&e->section);
 }
 
@@ -397,7 +402,7 @@ static void cut_strings(struct record_encoder *e, const struct symbols *s)
     }
 }
 
-/* Their texts are a section of their own. */
+/* Their texts wait: they are the last section. */
 static void write_strings(struct record_encoder *e, const struct symbols *s)
 {
     uint32_t n = e->map[MAP_STRING].used;
@@ -407,12 +412,6 @@ static void write_strings(struct record_encoder *e, const struct symbols *s)
     COLUMN(e, k, n, e->cuts[k].shared);
     COLUMN(e, k, n, e->cuts[k].own);
     section_end(e, SECTION_STRINGS);
-}
-
-static void write_texts(struct record_encoder *e)
-{
-    buf_append_bytes(&e->section, buf_bytes(&e->texts));
-    section_end(e, SECTION_TEXTS);
 }
 
 static void write_functions(struct record_encoder *e, const struct symbols *s)
@@ -597,7 +596,7 @@ static void write_all(struct record_encoder *e, const struct profile *p, const s
     part_begin(e, ZKIND_MIXED);
     write_labels(e, p);
     part_begin(e, ZKIND_TEXTS);
-    write_texts(e);
+    put_section(e, SECTION_TEXTS, buf_bytes(&e->texts));
 }
 
 /* ---- header ------------------------------------------------------------------------------ */

@@ -4,8 +4,6 @@
  */
 #include "formats/jfr/wire.h"
 
-#include <endian.h>
-
 enum {
     VARINT_BYTES_MAX = 9,
     TEXT_BYTES_MAX = 3 << 16, /* more than any symbol keeps, in any encoding */
@@ -34,19 +32,18 @@ bool jfr_varint_long(struct jfr_cursor *c, uint64_t *ret)
  */
 bool jfr_skip_varints(struct jfr_cursor *c, uint64_t n)
 {
-    uint64_t word, ends, ignored;
+    uint64_t ends, ignored;
 
     if (n > jfr_left(c))
         return false;
-    while (n >= sizeof word && jfr_left(c) >= VARINT_BYTES_MAX) {
-        memcpy(&word, c->at, sizeof word);
-        ends = ~le64toh(word) & UINT64_C(0x8080808080808080);
+    while (n >= sizeof ends && jfr_left(c) >= VARINT_BYTES_MAX) {
+        ends = ~load64(c->at) & UINT64_C(0x8080808080808080);
         if (ends == 0) {
             c->at += VARINT_BYTES_MAX;
             n--;
             continue;
         }
-        c->at += sizeof word - (size_t)__builtin_clzll(ends) / 8;
+        c->at += sizeof ends - (size_t)__builtin_clzll(ends) / 8;
         n -= (uint64_t)__builtin_popcountll(ends);
     }
     while (n-- > 0)
