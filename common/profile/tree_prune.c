@@ -36,6 +36,7 @@ struct prune {
     uint32_t depths; /* the greatest, and room for one more */
     int64_t *total[TREE_COLUMNS_MAX];
     uint64_t *weight;
+    uint32_t *size; /* nodes at and below */
     uint32_t grows[BUCKETS];       /* the number shown, by the bucket that is kept … */
     uint32_t shrinks[BUCKETS + 1]; /* … the last counts what nobody asks for */
     uint64_t floor;                /* what weighs as much is kept … */
@@ -61,7 +62,8 @@ static inline unsigned bucket_of(uint64_t weight)
 /* What a node's children have left for it, one cell per depth. */
 struct owed {
     int64_t total[TREE_COLUMNS_MAX];
-    uint64_t weight;   /* the greatest */
+    uint64_t weight; /* the greatest */
+    uint32_t size;
     unsigned lightest; /* bucket; BUCKETS: no children */
 };
 
@@ -100,11 +102,13 @@ static inline __attribute__((always_inline)) void weigh(struct prune *p, struct 
         }
         weight = max_u64(weight_of(a, b), below.weight);
         p->weight[i] = weight;
+        p->size[i] = below.size + 1;
         bucket = bucket_of(weight);
         /* With children: its (other) too, until the lightest of its children is kept. */
         p->grows[bucket] += 1 + (below.lightest != BUCKETS);
         p->shrinks[below.lightest]++;
         here->weight = max_u64(here->weight, weight);
+        here->size += below.size + 1;
         here->lightest = bucket < here->lightest ? bucket : here->lightest;
     }
 }
@@ -163,14 +167,15 @@ static struct candidate *find_candidates(const struct prune *p, uint32_t *n_hidd
     size_t cap = 0;
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < t->n; i++) {
+    for (uint32_t i = 0, step; i < t->n; i += step) {
         uint32_t d = t->depth[i], parent = d ? at[d - 1] : 0;
 
         at[d] = i;
+        step = p->weight[i] < p->below ? p->size[i] : 1;
         if (p->weight[i] >= p->floor)
             continue;
         n_hidden[parent] += i > 0;
-        if (p->weight[i] < p->below)
+        if (step > 1 || p->weight[i] < p->below)
             continue;
         XGROW(out, cap, (size_t)n + 1);
         out[n++] = (struct candidate){p->weight[i], i, parent};
@@ -264,8 +269,7 @@ static uint32_t emit_pruned(const struct prune *p, struct tree *out)
             continue;
         }
         hide(&o, p, i);
-        for (i++; i < t->n && t->depth[i] > d; i++)
-            ;
+        i += p->size[i];
     }
     close_from(&o, 0);
     free(o.pending);
@@ -287,6 +291,7 @@ uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes)
     for (uint32_t c = 0; c < t->n_columns; c++)
         p.total[c] = xreallocarray(NULL, t->n, sizeof *p.total[c]);
     p.weight = xreallocarray(NULL, t->n, sizeof *p.weight);
+    p.size = xreallocarray(NULL, t->n, sizeof *p.size);
     weigh_all(&p);
     find_lowest(&p, max_nodes);
     keep_candidates(&p, max_nodes);
@@ -296,5 +301,6 @@ uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes)
     for (uint32_t c = 0; c < t->n_columns; c++)
         free(p.total[c]);
     free(p.weight);
+    free(p.size);
     return t->n - n_kept;
 }

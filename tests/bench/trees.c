@@ -17,7 +17,7 @@
 
 #include <pthread.h>
 
-enum { MINUTES = 60, PER_MINUTE = 6, ROUNDS = 11, SHOWN = 16384, INFLATED_MAX = 64 << 20 };
+enum { MINUTES = 60, PER_MINUTE = 6, ROUNDS = 31, SHOWN = 16384, INFLATED_MAX = 64 << 20 };
 enum { LEVEL_MINUTE = 1, LEVEL_HOUR = 9, DEPTH_MAX = 4096 };
 
 /* A generation of symbols, and what was stored under it. */
