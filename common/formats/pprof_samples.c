@@ -2,13 +2,15 @@
  * The samples of a pprof → rows of the journal.
  *
  * How it works. A sample's location ids are the bulk of a profile. Nearly all are numbers of one or
- * two bytes of locations that have one or two frames, so the frames that stand at an id's place are
- * copied two at a time, and what else an id may be is a branch that is nearly never taken.
+ * two bytes of locations that have one or two frames, so ids are read by blocks of them, the frames
+ * that stand at an id's place are copied two at a time, and what else an id may be is a branch that
+ * is nearly never taken.
  *
  * Stacks are read some at a time and then looked up together (resolve), so that they do not wait
  * for each other's memory. The rows of those stand at the end of the journal until then.
  */
 #include "base/hash.h"
+#include "base/varint_block.h"
 #include "base/xalloc.h"
 #include "formats/pprof_reader.h"
 #include "formats/protobuf.h"
@@ -20,7 +22,7 @@ enum { LOCATION_ID = 1, VALUE, LABEL };
 
 /* What is read in the fast way: bytes of ids, and frames of one location. More are rare. */
 enum { FAST_BYTES_MAX = 1024, FAST_RUN_MAX = 8 };
-enum { TWO_BYTES = PLACES_MIN, THREE_BYTES = 1 << 21 }; /* ids that take more begin here */
+enum { THREE_BYTES = 1 << 21 }; /* ids that take more begin here */
 
 static COLD int no_location(struct pprof_reader *r, uint64_t id)
 {
@@ -68,12 +70,22 @@ static COLD int add_locations_slowly(struct pprof_reader *r, struct bytes packed
     return 0;
 }
 
+/* An id of up to three bytes, which begins here; of a longer one something too large. */
+static inline uint32_t id_at(const uint8_t *at)
+{
+    uint32_t id = at[0] & 0x7f;
+
+    if (at[0] >= 0x80)
+        id |= (uint32_t)(at[1] & 0x7f) << 7;
+    if (at[0] >= 0x80 && at[1] >= 0x80)
+        id |= (uint32_t)at[2] << 14;
+    return id;
+}
+
 /*
  * Appends the frames of locations, packed as they stand on the wire; begins anew in the slow way
  * where it meets what it is not made for. What the loop uses stands in locals, which its stores
- * cannot alias. Whether an id takes one byte or two is a branch, for it repeats so often from id to
- * id that a processor guesses it: ids rise with first use, and the frames of a stack were often
- * used first together.
+ * cannot alias.
  */
 static inline int add_locations(struct pprof_reader *r, struct bytes packed)
 {
@@ -81,30 +93,31 @@ static inline int add_locations(struct pprof_reader *r, struct bytes packed)
     const uint32_t n_places = r->n_places < THREE_BYTES ? (uint32_t)r->n_places : THREE_BYTES;
     const union place *const place = r->place;
     uint32_t *out = stack_of(r) + r->n_stack;
+    struct varint_block block;
 
-    if (packed.len > FAST_BYTES_MAX || r->n_stack > r->limits->depth_max || !pb_ends_number(packed))
+    if (packed.len > FAST_BYTES_MAX || r->n_stack > r->limits->depth_max ||
+        !pb_ends_number(packed) || r->raw.data + r->raw.len - end <= VARINT_BLOCK)
         return add_locations_slowly(r, packed);
-    while (at < end) {
-        uint32_t id = *at++;
+    block.goes_on = false;
+    for (; at < end; at += VARINT_BLOCK) {
+        varint_block_cut(&block, at, (size_t)(end - at));
+        for (uint64_t first = block.first; first; first &= first - 1) {
+            unsigned i = (unsigned)__builtin_ctzll(first);
+            uint32_t id = block.number[i];
 
-        if (id >= 0x80) {
-            id = (id & 0x7f) | (uint32_t)*at++ << 7;
-            if (id >= TWO_BYTES) { /* its second byte was not its last */
-                id = (id & (TWO_BYTES - 1)) | (uint32_t)*at++ << 14;
-                if (id >= n_places)
-                    return add_locations_slowly(r, packed);
-            }
-        }
-        memcpy(out, &place[id], sizeof *place);
-        out += kind[id];
-        if (kind[id] > PLACE_FRAMES_MAX) {
-            const struct run *run = &place[id].run;
-
-            out -= kind[id]; /* it was taken for a number of frames, so that those need not wait */
-            if (kind[id] == PLACE_NONE || run->n > FAST_RUN_MAX)
+            if (block.has_longer && (id = id_at(at + i)) >= n_places)
                 return add_locations_slowly(r, packed);
-            memcpy(out, r->frame + run->begin, run->n * sizeof *out);
-            out += run->n;
+            memcpy(out, &place[id], sizeof *place);
+            out += kind[id];
+            if (kind[id] > PLACE_FRAMES_MAX) {
+                const struct run *run = &place[id].run;
+
+                out -= kind[id]; /* taken for a number of frames, so that those need not wait */
+                if (kind[id] == PLACE_NONE || run->n > FAST_RUN_MAX)
+                    return add_locations_slowly(r, packed);
+                memcpy(out, r->frame + run->begin, run->n * sizeof *out);
+                out += run->n;
+            }
         }
     }
     r->n_stack = (uint32_t)(out - stack_of(r));
@@ -126,17 +139,22 @@ static inline int add_values(struct pprof_reader *r, struct bytes packed)
 {
     const uint8_t *at = packed.data, *const end = at + packed.len;
     const uint8_t *const raw_end = r->raw.data + r->raw.len;
-    struct varint v;
+    int64_t *const value = r->value;
+    const uint32_t n_types = r->n_types;
+    uint32_t n = r->n_values;
 
-    while (at < end) {
-        v = (struct varint){at + 1, at[0]};
+    for (; at < end; n++) {
+        struct varint v = {at + 1, at[0]};
+
         if (v.value >= 0x80)
             v = varint_long((struct cursor){at, raw_end});
         if (!v.end || v.end > end)
             return pprof_malformed(r, "a sample");
-        add_value(r, v.value);
+        if (n < n_types)
+            value[n] = (int64_t)v.value;
         at = v.end;
     }
+    r->n_values = n;
     return 0;
 }
 

@@ -1,4 +1,6 @@
 #include "base/varint.h"
+#include "base/varint_block.h"
+#include "base/xalloc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,6 +86,67 @@ static void a_length_beyond_the_input_is_refused(void **state)
     buf_deinit(&b);
 }
 
+/* Numbers of up to longest bytes, and what blocks make of them: the same numbers, those that are
+ * longer than two bytes marked. The memory ends where it may be read no more. */
+static void assert_blocks(unsigned *seed, size_t n_numbers, unsigned longest)
+{
+    struct buf b = {0};
+    uint64_t *expected = xcalloc(n_numbers, sizeof *expected);
+    struct varint_block block = {.goes_on = false};
+    uint8_t *bytes;
+    size_t at = 0, k = 0;
+
+    for (size_t i = 0; i < n_numbers; i++) {
+        expected[i] = (uint64_t)rand_r(seed) >> (31 - 7 * (1 + (unsigned)rand_r(seed) % longest));
+        buf_varint(&b, expected[i]);
+    }
+    bytes = xmalloc(b.len + VARINT_BLOCK + 1);
+    memcpy(bytes, b.data, b.len);
+    memset(bytes + b.len, rand_r(seed) & 0xff, VARINT_BLOCK + 1); /* does not matter */
+    for (; at < b.len; at += VARINT_BLOCK) {
+        varint_block_cut(&block, bytes + at, b.len - at);
+        for (uint64_t first = block.first; first; first &= first - 1, k++) {
+            unsigned i = (unsigned)__builtin_ctzll(first);
+            struct varint v = varint_long((struct cursor){bytes + at + i, bytes + b.len});
+
+            assert_true(k < n_numbers && v.value == expected[k]);
+            if (expected[k] < 1 << 14)
+                assert_int_equal(block.number[i], expected[k]);
+            else
+                assert_true(block.has_longer);
+        }
+    }
+    assert_int_equal(k, n_numbers);
+    free(bytes);
+    free(expected);
+    buf_deinit(&b);
+}
+
+static void blocks_have_the_numbers_that_are_there(void **state)
+{
+    unsigned seed = 1;
+
+    (void)state;
+    for (size_t n = 1; n < 300; n++)
+        for (unsigned longest = 1; longest <= 4; longest++)
+            assert_blocks(&seed, n, longest);
+}
+
+static void blocks_are_cut_alike_everywhere(void **state)
+{
+    uint16_t got[16], expected[16];
+    uint8_t bytes[17];
+    unsigned seed = 2;
+
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)rand_r(&seed);
+        assert_int_equal(varint_cut_16(bytes, got), varint_cut_16_portable(bytes, expected));
+        assert_memory_equal(got, expected, sizeof got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +155,8 @@ int main(void)
         cmocka_unit_test(bits_beyond_the_64th_are_dropped_as_protobuf_does),
         cmocka_unit_test(zigzag_keeps_small_negatives_short),
         cmocka_unit_test(a_length_beyond_the_input_is_refused),
+        cmocka_unit_test(blocks_have_the_numbers_that_are_there),
+        cmocka_unit_test(blocks_are_cut_alike_everywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
