@@ -23,7 +23,7 @@ enum { VARINT_BLOCK = 64 };
 
 struct varint_block {
     uint64_t first;  /* bit i: a number begins at byte i */
-    bool has_longer; /* some number has more than two bytes: only first is good then */
+    bool has_longer; /* some number has more than two bytes, and is not in number */
     bool goes_on;    /* the last byte does not end its number; the next block has to know */
     uint16_t number[VARINT_BLOCK]; /* [byte] what begins there, if it is one that is first */
 };
@@ -63,8 +63,8 @@ static inline uint32_t varint_cut_16(const uint8_t *at, uint16_t *number)
 #define varint_cut_16 varint_cut_16_portable
 #endif
 
-/* The next block, which begins at `at`; of it n > 0 bytes count, but VARINT_BLOCK + 1 can be read. The
- * last byte of all ends a number. Before the first block, b->goes_on is false. */
+/* The next block, which begins at `at`; of it n > 0 bytes count, but VARINT_BLOCK + 1 can be read.
+ * The last byte of all ends a number. Before the first block, b->goes_on is false. */
 static inline void varint_block_cut(struct varint_block *b, const uint8_t *at, size_t n)
 {
     uint64_t there = n < VARINT_BLOCK ? (UINT64_C(1) << n) - 1 : UINT64_MAX;

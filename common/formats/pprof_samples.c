@@ -139,22 +139,17 @@ static inline int add_values(struct pprof_reader *r, struct bytes packed)
 {
     const uint8_t *at = packed.data, *const end = at + packed.len;
     const uint8_t *const raw_end = r->raw.data + r->raw.len;
-    int64_t *const value = r->value;
-    const uint32_t n_types = r->n_types;
-    uint32_t n = r->n_values;
+    struct varint v;
 
-    for (; at < end; n++) {
-        struct varint v = {at + 1, at[0]};
-
+    while (at < end) {
+        v = (struct varint){at + 1, at[0]};
         if (v.value >= 0x80)
             v = varint_long((struct cursor){at, raw_end});
         if (!v.end || v.end > end)
             return pprof_malformed(r, "a sample");
-        if (n < n_types)
-            value[n] = (int64_t)v.value;
+        add_value(r, v.value);
         at = v.end;
     }
-    r->n_values = n;
     return 0;
 }
 

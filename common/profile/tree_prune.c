@@ -175,7 +175,7 @@ static struct candidate *find_candidates(const struct prune *p, uint32_t *n_hidd
         if (p->weight[i] >= p->floor)
             continue;
         n_hidden[parent] += i > 0;
-        if (step > 1 || p->weight[i] < p->below)
+        if (p->weight[i] < p->below)
             continue;
         XGROW(out, cap, (size_t)n + 1);
         out[n++] = (struct candidate){p->weight[i], i, parent};
