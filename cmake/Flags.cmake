@@ -8,7 +8,9 @@ set(FETCHCONTENT_FULLY_DISCONNECTED ON)
 if(NOT CMAKE_BUILD_TYPE)
     set(CMAKE_BUILD_TYPE Release)
 endif()
-set(CMAKE_C_FLAGS_RELEASE "-O2 -g")     # asserts stay on: CHECK is no assert(3)
+# Asserts stay on: CHECK is no assert(3). Aligned: the kernel's loops are short, and where one of them
+# comes to stand is worth up to 7 % (a difference of two trees 9.2 to 8.6 ms, merging 2 %, by turns).
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g -falign-functions=32 -falign-loops=32 -falign-jumps=16")
 
 option(HEARTH_NATIVE "Tune for this machine (not for packages)" OFF)
 set(HEARTH_SANITIZE "" CACHE STRING "Sanitizers: address,undefined or thread")

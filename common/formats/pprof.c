@@ -187,7 +187,7 @@ static void begin(struct pprof_reader *r)
     r->has_notes = false;
     r->n_frames = r->n_far_runs = 0;
     r->n_lines = 0;
-    r->n_types = r->n_rows = r->n_pending = 0;
+    r->n_types = r->n_rows = r->n_folded = r->n_pending = 0;
     r->stack_end = 0;
     r->saturated = 0;
     if (r->folded.n)

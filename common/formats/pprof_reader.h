@@ -70,6 +70,9 @@ struct row {
 /* So many stacks are looked up together, or fewer of so many frames. */
 enum { PENDING_MAX = 32, PENDING_FRAMES = 2048 };
 
+/* Rows are folded some at a time: in between, so many may stand unfolded. */
+enum { FOLD_ROWS = 4096 };
+
 struct pprof_reader {
     /* of the profile being read */
     const struct profile_limits *limits;
@@ -127,7 +130,7 @@ struct pprof_reader {
     uint32_t pending_end[PENDING_MAX], n_pending;
 
     /* the journal */
-    uint32_t n_types, n_rows;
+    uint32_t n_types, n_rows, n_folded; /* from n_folded on rows may have to fold */
     struct row *row;
     int64_t *row_values; /* n_types a row */
     size_t row_cap, row_values_cap;

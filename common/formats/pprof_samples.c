@@ -420,30 +420,48 @@ static void move_row(struct pprof_reader *r, uint32_t to, uint32_t from)
     memcpy(values_of(r, to), values_of(r, from), r->n_types * sizeof *r->row_values);
 }
 
-/* Looks up the pending stacks, whose rows stand behind the first n_rows; some of them go into rows
- * that are there. */
+/* Folds the rows that were not yet gone through. */
+static void fold_rows(struct pprof_reader *r)
+{
+    uint32_t end = r->n_rows;
+
+    r->n_rows = r->n_folded;
+    for (uint32_t i = r->n_folded; i < end; i++) {
+        if (r->row[i].fold && fold(r, &r->row[i], values_of(r, i)))
+            continue;
+        if (r->n_rows != i)
+            move_row(r, r->n_rows, i);
+        r->n_rows++;
+    }
+    r->n_folded = r->n_rows;
+}
+
+/* Most profiles are added to others before there are so many rows, and adding folds, too. */
+static int check_rows(struct pprof_reader *r)
+{
+    const struct profile_limits *max = r->limits;
+
+    if (r->n_rows - r->n_folded > FOLD_ROWS || r->n_rows > max->samples_max ||
+        (uint64_t)r->n_rows * r->n_types > max->values_max)
+        fold_rows(r);
+    if (pprof_check_limit(r, "too many samples", r->n_rows, max->samples_max, "samples_max"))
+        return FAILURE;
+    return pprof_check_limit(r, "too many values", (uint64_t)r->n_rows * r->n_types,
+                             max->values_max, "values_max");
+}
+
+/* Looks up the pending stacks, whose rows stand behind the first n_rows. */
 static int resolve(struct pprof_reader *r)
 {
     struct stacks *stacks = r->into->stacks;
-    uint32_t first = r->n_rows, stack[PENDING_MAX];
+    uint32_t stack[PENDING_MAX];
 
     stacks_intern_many(stacks, r->stack, r->pending_end, r->n_pending, stack);
-    for (uint32_t i = 0; i < r->n_pending; i++) {
-        struct row *row = &r->row[first + i];
-
-        row->stack = stack[i];
-        if (row->fold && fold(r, row, values_of(r, first + i)))
-            continue;
-        if (r->n_rows != first + i)
-            move_row(r, r->n_rows, first + i);
-        r->n_rows++;
-    }
+    for (uint32_t i = 0; i < r->n_pending; i++)
+        r->row[r->n_rows++].stack = stack[i];
     r->n_pending = 0;
     r->stack_end = 0;
-    if (pprof_check_limit(r, "too many samples", r->n_rows, r->limits->samples_max,
-                          "samples_max") ||
-        pprof_check_limit(r, "too many values", (uint64_t)r->n_rows * r->n_types,
-                          r->limits->values_max, "values_max"))
+    if (check_rows(r))
         return FAILURE;
     return pprof_check_limit(r, "too many different stacks, in nodes",
                              stacks_n_nodes(stacks) - r->nodes_before, r->limits->nodes_max,
