@@ -97,9 +97,9 @@ uint32_t tree_prune(struct tree *out, const struct tree *t, uint32_t max_nodes);
  * a weight of their own.
  */
 void tree_encode(const struct tree *t, struct buf *out);
-/* Checks everything (depth steps, 0 < frame < n_frames; the order is the writer's word). 0, or
- * -EBADMSG. */
-int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames);
+/* Checks everything (depth steps, 0 < frame < n_frames; the order is the writer's word). 0, and the
+ * sum of all values as if there were no end of int64_t, then cut to it; or -EBADMSG. */
+int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames, int64_t *ret_sum);
 
 /*
  * A stored tree that is only to be merged: its nodes as the numbers that merging compares, so that
@@ -110,7 +110,7 @@ struct tree_run {
     size_t n, cap;    /* nodes; words */
     uint64_t *word;   /* key and value of each node, and behind them KEY_END (tree_zip.c) */
     uint64_t any_bit; /* of all values */
-    int64_t sum;      /* of them, cut to int64_t at the end only */
+    int64_t sum;      /* of them, as tree_decode has it */
 };
 
 void tree_run_deinit(struct tree_run *r);

@@ -1,10 +1,13 @@
 /*
  * How it works. Preorder falls into *chains*: a leaf, and above it the nodes that no leaf before it
  * stands under. A chain begins some levels above the leaf before it, and each of its nodes is the
- * child of the one before, so two numbers a leaf say what depths a tree has, and the loop over a
- * chain's frames asks nothing about them.
+ * child of the one before, so two numbers a leaf say what depths a tree has.
  *
- * Reading first counts the numbers in each column. When they are as many as there are nodes and
+ * Reading goes over the chains first, and notes where each begins and its leaf's value; then over
+ * all nodes in one loop, for how long a chain is cannot be foreseen, and a loop of its own for each
+ * would end with a branch mispredicted.
+ *
+ * Before that it counts the numbers in each column. When they are as many as there are nodes and
  * chains, and each column ends with a number's last byte, no number is asked whether it is still
  * inside. Nearly all are one byte, and frames as often two; longer ones take the slow path.
  */
@@ -208,21 +211,54 @@ struct sink {
     uint32_t n_frames;
 };
 
+/* What is known of all values once they were read. */
+struct tally {
+    __int128 sum;
+    uint64_t any_bit;
+};
+
+/* Before anything is put: no node has a value, and none begins a chain. */
+static INLINE void clear(const struct sink *s, size_t n, const bool is_run)
+{
+    if (is_run) {
+        memset(s->word, 0, 2 * n * sizeof *s->word);
+    } else {
+        memset(s->depth, 0, n * sizeof *s->depth);
+        memset(s->self, 0, n * sizeof *s->self);
+    }
+}
+
+/* Where the node's depth will stand. */
+static INLINE void put_up(const struct sink *s, uint32_t at, uint32_t up, const bool is_run)
+{
+    if (is_run)
+        s->word[2 * (size_t)at] = up;
+    else
+        s->depth[at] = up;
+}
+
+static INLINE uint32_t get_up(const struct sink *s, uint32_t at, const bool is_run)
+{
+    return is_run ? (uint32_t)s->word[2 * (size_t)at] : s->depth[at];
+}
+
 static INLINE void put_node(const struct sink *s, uint32_t at, uint32_t depth, uint32_t frame,
                             const bool is_run)
 {
     if (is_run) {
         s->word[2 * (size_t)at] = key_of(s->rank, depth, frame < s->n_frames ? frame : 0);
-        s->word[2 * (size_t)at + 1] = 0;
     } else {
         s->depth[at] = depth;
         s->frame[at] = frame;
-        s->self[at] = 0;
     }
 }
 
-static INLINE void put_value(const struct sink *s, uint32_t at, int64_t value, const bool is_run)
+/* At most once a node. */
+static INLINE void put_value(const struct sink *s, uint32_t at, int64_t value, struct tally *tally,
+                             const bool is_run)
 {
+    tally->sum += value;
+    tally->any_bit |= (uint64_t)value;
     if (is_run)
         s->word[2 * (size_t)at + 1] = (uint64_t)value;
     else
@@ -236,47 +272,64 @@ static INLINE bool has_child(const struct sink *s, uint32_t at, const bool is_ru
                   : s->depth[at + 1] > s->depth[at];
 }
 
-/* Nodes but the root, and leaves' values. All cursors are plain variables, so that they stay in
+/* Where chains begin, and leaves' values. All cursors are plain variables, so that they stay in
  * registers. */
 static INLINE bool chains_get(const struct sink *sink, const struct bytes column[COLUMNS],
-                              uint32_t n, uint64_t step, struct path *path, const bool is_run)
+                              uint32_t n, uint64_t step, struct tally *ret_tally,
+                              uint64_t *ret_deepest, const bool is_run)
 {
     const struct sink s = *sink;
+    struct tally tally = *ret_tally;
     struct cursor ups = cursor_of(column[UP]), lengths = cursor_of(column[LENGTH]);
-    struct cursor frames = cursor_of(column[FRAME]), leaves = cursor_of(column[LEAF]);
-    uint32_t at = 1, depth = 0, greatest = 0; /* greatest frame id − 1, where 0 − 1 is above all */
-    uint64_t up, length, leaf;
+    struct cursor leaves = cursor_of(column[LEAF]);
+    uint64_t up, length, leaf, depth = 0, deepest = 0;
+    uint32_t at = 1;
 
     while (ups.at < ups.end) {
-        uint32_t first, frame, difference, *on_path;
-
         if (!take(&ups, &up) || !take(&lengths, &length) || !take(&leaves, &leaf))
             return false;
         /* Only the first chain stands right under the node before it, which is the root. */
         if (up > depth || (up == 0) != (at == 1) || length >= n - at)
             return false;
-        first = depth + 1 - (uint32_t)up;
-        depth = first + (uint32_t)length;
-        if (!path_reserve(path, depth))
-            return false;
-        on_path = path->frame;
-        frame = on_path[first - 1];
-        for (uint32_t d = first; d <= depth; d++, at++) {
-            if (!take_difference(&frames, &difference))
-                return false;
-            frame += difference;
-            greatest = frame - 1 > greatest ? frame - 1 : greatest;
-            on_path[d] = frame;
-            put_node(&s, at, d, frame, is_run);
-        }
-        put_value(&s, at - 1, step_decode(leaf, step), is_run);
+        put_up(&s, at, (uint32_t)up, is_run);
+        depth += 1 - up + length;
+        deepest = depth > deepest ? depth : deepest;
+        at += (uint32_t)length + 1;
+        put_value(&s, at - 1, step_decode(leaf, step), &tally, is_run);
     }
-    return at == n && (n == 1 || greatest < s.n_frames - 1);
+    *ret_tally = tally;
+    *ret_deepest = deepest;
+    return at == n;
+}
+
+/* Depths and frames of all nodes but the root. Whether a node begins a chain cannot be foreseen:
+ * that is no branch, and only there the path is read, whose last node was just written. */
+static INLINE bool frames_get(const struct sink *sink, struct bytes column, uint32_t n,
+                              uint32_t *path, const bool is_run)
+{
+    const struct sink s = *sink;
+    struct cursor c = cursor_of(column);
+    uint32_t depth = 0, frame = 0, difference;
+    uint32_t greatest = 0; /* frame id − 1, where 0 − 1 is above all */
+
+    for (uint32_t at = 1; at < n; at++) {
+        uint32_t up = get_up(&s, at, is_run), goes_on = 0 - (uint32_t)(up == 0);
+
+        if (!take_difference(&c, &difference))
+            return false;
+        depth += 1 - up;
+        frame = (frame & goes_on) | (path[(depth - 1) & ~goes_on] & ~goes_on);
+        frame += difference;
+        greatest = frame - 1 > greatest ? frame - 1 : greatest;
+        path[depth] = frame;
+        put_node(&s, at, depth, frame, is_run);
+    }
+    return n == 1 || greatest < s.n_frames - 1;
 }
 
 /* Values of nodes that have children. */
 static INLINE bool inner_get(const struct sink *s, struct bytes column, uint32_t n, uint64_t step,
-                             const bool is_run)
+                             struct tally *tally, const bool is_run)
 {
     struct cursor c = cursor_of(column);
     uint64_t gap, value, at = 0;
@@ -290,26 +343,29 @@ static INLINE bool inner_get(const struct sink *s, struct bytes column, uint32_t
         at += gap;
         if (at + 1 >= n || !has_child(s, (uint32_t)at, is_run))
             return false;
-        put_value(s, (uint32_t)at, step_decode(value, step), is_run);
+        put_value(s, (uint32_t)at, step_decode(value, step), tally, is_run);
     }
     return true;
 }
 
 static INLINE bool nodes_get(const struct sink *s, const struct bytes column[COLUMNS], uint32_t n,
-                             uint64_t step, const bool is_run)
+                             uint64_t step, struct tally *tally, const bool is_run)
 {
     struct cursor leaf = cursor_of(column[LEAF]);
-    uint64_t root = 0;
+    uint64_t root = 0, deepest;
     struct path path;
     bool good;
 
     if (n == 1 && !varint_get(&leaf, &root)) /* it is the only leaf */
         return false;
+    clear(s, n, is_run);
+    put_value(s, 0, step_decode(root, step), tally, is_run);
+    if (!chains_get(s, column, n, step, tally, &deepest, is_run))
+        return false;
     put_node(s, 0, 0, 0, is_run);
-    put_value(s, 0, step_decode(root, step), is_run);
     path_init(&path);
-    good = chains_get(s, column, n, step, &path, is_run) &&
-           inner_get(s, column[INNER], n, step, is_run);
+    good = path_reserve(&path, deepest) && frames_get(s, column[FRAME], n, path.frame, is_run) &&
+           inner_get(s, column[INNER], n, step, tally, is_run);
     path_deinit(&path);
     return good;
 }
@@ -332,10 +388,11 @@ static bool columns_get(struct bytes in, uint32_t n_frames, uint64_t *ret_n, uin
            n_frames > 0 && counts_agree(column, *ret_n);
 }
 
-int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames)
+int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames, int64_t *ret_sum)
 {
     struct bytes column[COLUMNS];
     struct sink s = {.n_frames = n_frames};
+    struct tally tally = {0};
     uint64_t n, step;
 
     t->n = 0;
@@ -345,9 +402,10 @@ int tree_decode(struct tree *t, struct bytes in, uint32_t n_frames)
     s.depth = t->depth;
     s.frame = t->frame;
     s.self = t->self[0];
-    if (!nodes_get(&s, column, (uint32_t)n, step, false))
+    if (!nodes_get(&s, column, (uint32_t)n, step, &tally, false))
         return -EBADMSG;
     t->n = (uint32_t)n;
+    *ret_sum = cut_to_int64(tally.sum);
     return 0;
 }
 
@@ -369,23 +427,12 @@ static void run_reserve(struct tree_run *r, size_t words)
     r->cap = words;
 }
 
-static void sum_up(struct tree_run *r, size_t n)
-{
-    __int128 sum = 0;
-
-    r->any_bit = 0;
-    for (size_t i = 0; i < n; i++) {
-        r->any_bit |= r->word[2 * i + 1];
-        sum += (int64_t)r->word[2 * i + 1];
-    }
-    r->sum = cut_to_int64(sum);
-}
-
 int tree_decode_run(struct tree_run *r, struct bytes in, uint32_t n_frames,
                     const struct ranks *ranks)
 {
     struct bytes column[COLUMNS];
     struct sink s = {.rank = ranks->rank, .n_frames = n_frames};
+    struct tally tally = {0};
     uint64_t n, step;
 
     CHECK(n_frames <= ranks->frames.n);
@@ -394,9 +441,10 @@ int tree_decode_run(struct tree_run *r, struct bytes in, uint32_t n_frames,
         return -EBADMSG;
     run_reserve(r, 2 * ((size_t)n + 1));
     s.word = r->word;
-    if (!nodes_get(&s, column, (uint32_t)n, step, true))
+    if (!nodes_get(&s, column, (uint32_t)n, step, &tally, true))
         return -EBADMSG;
-    sum_up(r, (size_t)n);
+    r->sum = cut_to_int64(tally.sum);
+    r->any_bit = tally.any_bit;
     r->word[2 * n] = KEY_END;
     r->n = (size_t)n;
     return 0;

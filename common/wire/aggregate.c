@@ -149,10 +149,11 @@ int aggregate_decode(struct zcodec *z, struct aggregate *a, struct bytes in, uin
 {
     struct bytes columns;
     uint64_t nodes;
+    int64_t sum;
 
     if (open_columns(z, a, in, &nodes, &columns) == 0 &&
-        tree_decode(&a->tree, columns, n_frames) == 0 && a->tree.n == nodes &&
-        tree_sum(&a->tree) == a->total)
+        tree_decode(&a->tree, columns, n_frames, &sum) == 0 && a->tree.n == nodes &&
+        sum == a->total)
         return 0;
     a->tree.n = 0;
     return -EBADMSG;

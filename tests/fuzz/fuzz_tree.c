@@ -41,9 +41,10 @@ static void check_encode(const struct tree *t)
 {
     struct buf one = {0}, two = {0};
     struct tree again = {0};
+    int64_t sum;
 
     tree_encode(t, &one);
-    CHECK(tree_decode(&again, buf_bytes(&one), N_FRAMES) == 0 && again.n == t->n);
+    CHECK(tree_decode(&again, buf_bytes(&one), N_FRAMES, &sum) == 0 && again.n == t->n);
     tree_encode(&again, &two);
     CHECK(bytes_equal(buf_bytes(&one), buf_bytes(&two)));
     buf_deinit(&one);
@@ -93,9 +94,11 @@ static bool decode(struct tree *t, struct bytes in, const struct symbols *sym)
 {
     struct tree_run run = {0};
     struct tree none = {0}, same = {0};
-    bool good = tree_decode(t, in, N_FRAMES) == 0;
+    int64_t sum;
+    bool good = tree_decode(t, in, N_FRAMES, &sum) == 0;
 
     CHECK((tree_decode_run(&run, in, N_FRAMES, symbols_ranks(sym)) == 0) == good);
+    CHECK(!good || run.sum == sum);
     CHECK(run.n == (good ? t->n : 0));
     if (good) {
         tree_zip_runs(&same, &none, (const struct tree_run *[]){&run}, 1, sym);

@@ -275,18 +275,20 @@ static void a_tree_reads_back_as_it_was_written(void **state)
     struct symbols *s = symbols_new();
     struct tree t = {0}, got = {0};
     struct buf out = {0};
+    int64_t sum;
 
     (void)state;
     build_tree(&t, s, "a;b;c 1\na;b;d -7\na;e 9223372036854775807\nf;g -9223372036854775808\n 3");
     tree_encode(&t, &out);
-    assert_int_equal(tree_decode(&got, buf_bytes(&out), symbols_n_frames(s)), 0);
+    assert_int_equal(tree_decode(&got, buf_bytes(&out), symbols_n_frames(s), &sum), 0);
+    assert_int_equal(sum, 1 - 7 - 1 + 3); /* the two greatest cancel but for one */
     assert_int_equal(got.n, t.n);
     assert_memory_equal(got.depth, t.depth, t.n * sizeof *t.depth);
     assert_memory_equal(got.frame, t.frame, t.n * sizeof *t.frame);
     assert_memory_equal(got.self[0], t.self[0], t.n * sizeof *t.self[0]);
     buf_reset(&out);
     tree_encode(&(struct tree){0}, &out);
-    assert_int_equal(tree_decode(&got, buf_bytes(&out), 1), 0);
+    assert_int_equal(tree_decode(&got, buf_bytes(&out), 1, &sum), 0);
     assert_int_equal(got.n, 1);
     buf_deinit(&out);
     tree_deinit(&t);
@@ -329,13 +331,15 @@ static void what_is_not_a_tree_is_refused(void **state)
          20},
     };
     struct tree t = {0};
+    int64_t sum;
 
     (void)state;
     assert_int_equal(
-        tree_decode(&t, bytes_of((uint8_t[]){2, 3, 1, 1, 1, 1, 0, 0, 2, 2, 0, 4}, 12), 2), 0);
+        tree_decode(&t, bytes_of((uint8_t[]){2, 3, 1, 1, 1, 1, 0, 0, 2, 2, 0, 4}, 12), 2, &sum), 0);
+    assert_int_equal(sum, 9);
     assert_true(t.n == 2 && t.frame[1] == 1 && t.self[0][1] == 3 && t.self[0][0] == 6);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int r = tree_decode(&t, bytes_of(cases[i].bytes, cases[i].len), 5);
+        int r = tree_decode(&t, bytes_of(cases[i].bytes, cases[i].len), 5, &sum);
 
         if (r != -EBADMSG)
             fail_msg("%s: %d", cases[i].what, r);
