@@ -13,10 +13,11 @@
  * whatever is legal (protobuf.h: the short way).
  *
  * Samples are decoded into a journal (stack, labels, span, values) and added to the profile at the
- * end, so that a profile that turns out to be bad after a million samples has added nothing. A
- * sample of which something was set aside is looked up in the journal first: where each allocation
- * is a sample of its own (Python), thousands of samples are tens of rows, and only rows count
- * against the limits.
+ * end, so that a profile that turns out to be bad after a million samples has added nothing. Rows
+ * that are the same but for what was set aside are folded, some thousands at a time and before a
+ * limit is asked: where each allocation is a sample of its own (Python), thousands of samples are
+ * tens of rows, and only those count. What few rows are left unfolded come together as they are
+ * added.
  *
  * Refused with a 400, for repairing it would lose value or put it in the wrong place:
  *   - empty input; truncated or malformed wire; groups; a known field of another wire type

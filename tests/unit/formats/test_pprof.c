@@ -236,19 +236,27 @@ static void labels_that_make_samples_unique_are_set_aside(void **state)
 
 static void samples_that_differ_in_what_is_set_aside_count_once(void **state)
 {
+    /* By the limit they are folded always, when there are enough of them, or when adding them. */
+    const uint32_t max[] = {3, 8000, 1 << 20};
+    enum { EACH = 5000 };
     struct fixture *x = *state;
     struct buf raw = {0};
 
     wire_write(TYPE FUNCTIONS LOCATIONS LABELS, &raw);
-    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954} 3{1:6 2:7}}", 1000);
-    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954}}", 1000);
-    append_samples(&raw, "2{1[2 1] 2[1] 3{1:11 3:17954}}", 1000);
-    x->limits.samples_max = x->limits.values_max = 3;
-    assert_int_equal(read_raw(x, buf_bytes(&raw)), 0);
-    assert_int_equal(x->p.n_rows, 3);
-    for (int row = 0; row < 3; row++)
-        assert_int_equal(x->p.values[0][row], 1000);
-    assert_int_equal(x->stats.samples, 3000);
+    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954} 3{1:6 2:7}}", EACH);
+    append_samples(&raw, "2{1[1] 2[1] 3{1:11 3:17954}}", EACH);
+    append_samples(&raw, "2{1[2 1] 2[1] 3{1:11 3:17954}}", EACH);
+    for (size_t i = 0; i < sizeof max / sizeof *max; i++) {
+        x->limits.samples_max = x->limits.values_max = max[i];
+        assert_int_equal(read_raw(x, buf_bytes(&raw)), 0);
+        assert_int_equal(x->p.n_rows, 3);
+        for (int row = 0; row < 3; row++)
+            assert_int_equal(x->p.values[0][row], (i + 1) * EACH);
+        assert_int_equal(x->stats.samples, 3 * EACH);
+    }
+    x->limits.samples_max = 2;
+    assert_int_equal(read_raw(x, buf_bytes(&raw)), FAILURE);
+    assert_int_equal(profile_total(&x->p, 0), 9 * EACH);
     buf_deinit(&raw);
 }
 
