@@ -4,6 +4,8 @@
  *   bench_merge DIR [--rounds 5]     the figures of one series
  *   bench_merge DIR --whole          once from disk to a written pprof, for comparing with others:
  *                                    prints CPU s, wall s, peak RSS KiB, samples
+ *   bench_merge DIR --window         the same as aggregators do it: stacks of lines, into a stored
+ *                                    tree of each type
  *
  * "first pass" begins with empty tables; "again" adds the same profiles to tables that have seen
  * them. Inputs are in memory. Times are CPU time but for those of two cores. Each figure is the
@@ -15,6 +17,7 @@
 #include "profile/locations.h"
 #include "profile/translation.h"
 #include "profile/tree.h"
+#include "wire/aggregate.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
@@ -279,28 +282,54 @@ static void run(const char *dir, int rounds)
     print_figures(dir, &files, &b, &m);
 }
 
-/* As google/pprof's Merge has it: all labels are identity, locations are kept whole, and the result
- * is written. */
-static void run_whole(const char *dir)
+static void write_pprof(const struct profile *p)
+{
+    struct buf raw = {0}, gz = {0};
+
+    pprof_write(p, &raw);
+    gzip(buf_bytes(&raw), GZIP_LEVEL, &gz);
+    buf_deinit(&raw);
+    buf_deinit(&gz);
+}
+
+static void write_trees(const struct profile *p)
+{
+    enum { LEVEL_MINUTE = 1 };
+    struct zcodec *z = zcodec_new();
+    struct aggregate a = {0};
+    struct buf blob = {0};
+
+    for (uint32_t type = 0; type < p->n_types; type++) {
+        tree_of_profile(&a.tree, p, type);
+        aggregate_encode(z, &a, LEVEL_MINUTE, &blob);
+    }
+    aggregate_deinit(&a);
+    buf_deinit(&blob);
+    zcodec_free(z);
+}
+
+/* From disk to what is written. Whole is as google/pprof's Merge has it: all labels are identity,
+ * and locations are kept whole. */
+static void run_once(const char *dir, bool whole)
 {
     struct series_files files = find_series(dir);
     double wall = clock_s(CLOCK_MONOTONIC);
-    struct buf file = {0}, raw = {0}, gz = {0};
+    struct buf file = {0};
     struct source from;
     struct rusage u;
     struct sink to;
 
     source_init(&from);
     sink_init(&to);
-    to.profile.locations = locations_new();
+    if (whole)
+        to.profile.locations = locations_new();
     for (size_t i = 0; i < files.n; i++) {
         read_file(files.path[i], &file);
-        merge_one(&from, buf_bytes(&file), PPROF_LABELS_ALL, &to.profile);
+        merge_one(&from, buf_bytes(&file), whole ? PPROF_LABELS_ALL : 0, &to.profile);
     }
     buf_deinit(&file); /* as `hearth merge` does */
     source_deinit(&from);
-    pprof_write(&to.profile, &raw);
-    gzip(buf_bytes(&raw), GZIP_LEVEL, &gz);
+    (whole ? write_pprof : write_trees)(&to.profile);
     getrusage(RUSAGE_SELF, &u);
     printf("%.3f %.3f %ld %u\n", clock_s(CLOCK_PROCESS_CPUTIME_ID), clock_s(CLOCK_MONOTONIC) - wall,
            u.ru_maxrss, to.profile.n_rows);
@@ -309,11 +338,11 @@ static void run_whole(const char *dir)
 int main(int argc, char **argv)
 {
     xalloc_tune(0);
-    if (argc == 3 && strcmp(argv[2], "--whole") == 0)
-        run_whole(argv[1]);
+    if (argc == 3 && (strcmp(argv[2], "--whole") == 0 || strcmp(argv[2], "--window") == 0))
+        run_once(argv[1], strcmp(argv[2], "--whole") == 0);
     else if (argc == 2 || (argc == 4 && strcmp(argv[2], "--rounds") == 0))
         run(argv[1], argc == 4 ? atoi(argv[3]) : 5);
     else
-        return fprintf(stderr, "usage: bench_merge DIR [--rounds N | --whole]\n"), 2;
+        return fprintf(stderr, "usage: bench_merge DIR [--rounds N | --whole | --window]\n"), 2;
     return 0;
 }
