@@ -303,7 +303,8 @@ static INLINE bool chains_get(const struct sink *sink, const struct bytes column
 }
 
 /* Depths and frames of all nodes but the root. Whether a node begins a chain cannot be foreseen:
- * that is no branch, and only there the path is read, whose last node was just written. */
+ * that is no branch. Only there its parent is looked up in the path, for to read what the node
+ * before has just written would be to wait for it. */
 static INLINE bool frames_get(const struct sink *sink, struct bytes column, uint32_t n,
                               uint32_t *path, const bool is_run)
 {
