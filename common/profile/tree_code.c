@@ -105,46 +105,6 @@ static bool header_get(struct bytes in, uint64_t *ret_n, uint64_t *ret_step,
     return cursor_take(&c, cursor_left(&c), &column[INNER]);
 }
 
-/* Frame ids from the root to the current node. */
-struct path {
-    uint32_t *frame;
-    size_t cap;
-    uint32_t few[256]; /* most trees need no more */
-};
-
-static void path_init(struct path *p)
-{
-    p->frame = p->few;
-    p->cap = sizeof p->few / sizeof *p->few;
-    p->frame[0] = 0;
-}
-
-static void path_deinit(struct path *p)
-{
-    if (p->frame != p->few)
-        free(p->frame);
-}
-
-/* Room for frames down to a depth; false: no tree is as deep. */
-static bool path_reserve(struct path *p, uint64_t depth)
-{
-    uint32_t *grown;
-    size_t cap = p->cap;
-
-    if (depth > TREE_DEPTH_MAX)
-        return false;
-    if (depth < cap)
-        return true;
-    while (depth >= cap)
-        cap *= 2;
-    grown = xreallocarray(NULL, cap, sizeof *grown);
-    memcpy(grown, p->frame, p->cap * sizeof *grown);
-    path_deinit(p);
-    p->frame = grown;
-    p->cap = cap;
-    return true;
-}
-
 /* How many numbers it has; SIZE_MAX: it does not end with one. */
 static size_t count_numbers(struct bytes column)
 {
@@ -302,7 +262,8 @@ static INLINE bool chains_get(const struct sink *sink, const struct bytes column
     return at == n;
 }
 
-/* Depths and frames of all nodes but the root. Whether a node begins a chain cannot be foreseen:
+/* Depths and frames of all nodes but the root; path: room for the frames from the root down to the
+ * deepest. Whether a node begins a chain cannot be foreseen:
  * that is no branch. Only there its parent is looked up in the path, for to read what the node
  * before has just written would be to wait for it. */
 static INLINE bool frames_get(const struct sink *sink, struct bytes column, uint32_t n,
@@ -353,21 +314,24 @@ static INLINE bool nodes_get(const struct sink *s, const struct bytes column[COL
                              uint64_t step, struct tally *tally, const bool is_run)
 {
     struct cursor leaf = cursor_of(column[LEAF]);
+    uint32_t few[256], *path = few; /* most trees need no more */
     uint64_t root = 0, deepest;
-    struct path path;
     bool good;
 
     if (n == 1 && !varint_get(&leaf, &root)) /* it is the only leaf */
         return false;
     clear(s, n, is_run);
-    put_value(s, 0, step_decode(root, step), tally, is_run);
-    if (!chains_get(s, column, n, step, tally, &deepest, is_run))
-        return false;
     put_node(s, 0, 0, 0, is_run);
-    path_init(&path);
-    good = path_reserve(&path, deepest) && frames_get(s, column[FRAME], n, path.frame, is_run) &&
+    put_value(s, 0, step_decode(root, step), tally, is_run);
+    if (!chains_get(s, column, n, step, tally, &deepest, is_run) || deepest > TREE_DEPTH_MAX)
+        return false;
+    if (deepest >= sizeof few / sizeof *few)
+        path = xreallocarray(NULL, (size_t)deepest + 1, sizeof *path);
+    path[0] = 0;
+    good = frames_get(s, column[FRAME], n, path, is_run) &&
            inner_get(s, column[INNER], n, step, tally, is_run);
-    path_deinit(&path);
+    if (path != few)
+        free(path);
     return good;
 }
 

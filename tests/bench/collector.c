@@ -225,15 +225,16 @@ enum cores { COLLECTORS_CORE, OTHER_CORES };
 /* The calling thread, and what it starts, run there from now on. */
 static void run_on(enum cores which)
 {
-    int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    size_t last = (size_t)sysconf(_SC_NPROCESSORS_ONLN) - 1;
     cpu_set_t set;
 
-    if (options.spread || n < 2)
+    if (options.spread || last == 0)
         return;
     CPU_ZERO(&set);
-    for (int i = which == COLLECTORS_CORE ? n - 1 : 0; i < (which == COLLECTORS_CORE ? n : n - 1);
-         i++)
-        CPU_SET((size_t)i, &set);
+    if (which == COLLECTORS_CORE)
+        CPU_SET(last, &set);
+    for (size_t i = 0; which == OTHER_CORES && i < last; i++)
+        CPU_SET(i, &set);
     if (sched_setaffinity(0, sizeof set, &set))
         fprintf(stderr, "cannot bind to a core: %s\n", strerror(errno));
 }

@@ -216,6 +216,13 @@ static void translate(struct side *s, struct symbols *symbols)
     free(map);
 }
 
+/* Of one table by now. */
+static void zip_sides(struct tree *out, const struct side *a, const struct side *b)
+{
+    tree_zip(out, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree}, (const uint8_t[]){0, 1},
+             2, a->symbols);
+}
+
 /* ret_part: when it was decoded, and when it was merged. */
 static double difference(struct side *a, struct side *b, double ret_part[2])
 {
@@ -226,8 +233,7 @@ static double difference(struct side *a, struct side *b, double ret_part[2])
     decode_tree(&b->tree, buf_bytes(&b->blob), b->symbols);
     translate(b, a->symbols);
     ret_part[0] = cpu_s() - start;
-    tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
-             (const uint8_t[]){0, 1}, 2, a->symbols);
+    zip_sides(&both, a, b);
     ret_part[1] = cpu_s() - start;
     tree_prune(&shown, &both, SHOWN);
     return cpu_s() - start;
@@ -252,8 +258,7 @@ static double difference_on_two(struct side *a, struct side *b)
     decode_tree(&a->tree, buf_bytes(&a->blob), a->symbols);
     pthread_join(thread, NULL);
     translate(b, a->symbols);
-    tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
-             (const uint8_t[]){0, 1}, 2, a->symbols);
+    zip_sides(&both, a, b);
     tree_prune(&shown, &both, SHOWN);
     return clock_s(CLOCK_MONOTONIC) - start;
 }
@@ -266,8 +271,7 @@ static double by_function(const struct side *a, const struct side *b, uint32_t *
     double start;
 
     by_function_update(&f, a->symbols);
-    tree_zip(&both, 2, (const struct tree *[]){&a->tree.tree, &b->tree.tree},
-             (const uint8_t[]){0, 1}, 2, a->symbols);
+    zip_sides(&both, a, b);
     start = cpu_s();
     tree_group(&functions, &both, f.first, f.rank);
     start = cpu_s() - start;

@@ -296,6 +296,33 @@ static void a_tree_reads_back_as_it_was_written(void **state)
     symbols_free(s);
 }
 
+static void a_deep_tree_reads_back_as_it_was_written(void **state)
+{
+    enum { DEPTH = 1000 };
+    struct symbols *s = symbols_new();
+    struct tree t = {0}, got = {0};
+    struct buf text = {0}, out = {0};
+    int64_t sum;
+
+    (void)state;
+    for (int i = 1; i < DEPTH; i++)
+        buf_printf(&text, "f%d;", i % 7);
+    buf_printf(&text, "leaf 5\nf1;f2 2");
+    build_tree(&t, s, buf_cstr(&text));
+    assert_int_equal(t.n, DEPTH + 1);
+    tree_encode(&t, &out);
+    assert_int_equal(tree_decode(&got, buf_bytes(&out), symbols_n_frames(s), &sum), 0);
+    assert_true(got.n == t.n && sum == 7);
+    assert_memory_equal(got.depth, t.depth, t.n * sizeof *t.depth);
+    assert_memory_equal(got.frame, t.frame, t.n * sizeof *t.frame);
+    assert_memory_equal(got.self[0], t.self[0], t.n * sizeof *t.self[0]);
+    buf_deinit(&text);
+    buf_deinit(&out);
+    tree_deinit(&t);
+    tree_deinit(&got);
+    symbols_free(s);
+}
+
 static void what_is_not_a_tree_is_refused(void **state)
 {
     static const struct {
@@ -365,6 +392,7 @@ int main(void)
         cmocka_unit_test(pruning_a_difference_keeps_what_is_on_one_side_only),
         cmocka_unit_test(pruning_shows_heavy_children_of_a_light_parent),
         cmocka_unit_test(a_tree_reads_back_as_it_was_written),
+        cmocka_unit_test(a_deep_tree_reads_back_as_it_was_written),
         cmocka_unit_test(what_is_not_a_tree_is_refused),
     };
 
